@@ -1,0 +1,36 @@
+# `make` prints this help. Every target sets up what it needs, from the committed lock, into .venv.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+help:  ## print this help
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/.locked: requirements.lock pyproject.toml
+	@test -x .venv/bin/python || python3 -m venv .venv
+	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@.venv/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock
+	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	@touch $@
+
+setup: .venv/.locked  ## install everything that is locked into .venv
+
+up: .venv/.locked  ## set up and run everything (Kafka, ClickHouse engine, all roles, demo data); Ctrl-C stops all
+	@.venv/bin/clicktrail up
+
+test: .venv/.locked  ## set up and run every test against real services
+	@$(PY) -m pytest
+
+lint: .venv/.locked  ## ruff, mypy strict, import-linter
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+lock: .venv/.locked  ## resolve pyproject.toml into requirements.lock anew
+	@.venv/bin/uv pip compile --quiet pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+
+bench: .venv/.locked  ## measure: the reference workload and the real product, beside the peers
+	@$(PY) -m bench
+
+clean:  ## remove what was built or cached; ./data stays
+	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+.PHONY: help setup up test lint lock bench clean

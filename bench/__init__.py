@@ -1,0 +1,1 @@
+"""Every claim about speed is made by a command in here."""

@@ -1,0 +1,1 @@
+"""What people touch: the `clicktrail` command, and the workspace file."""

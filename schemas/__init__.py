@@ -1,0 +1,1 @@
+"""What the data means: payloads, events, visits, mappings, reasons. Pure; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Everything about ClickHouse: tables, migrations, the writer, and the embedded engine's endpoint."""
