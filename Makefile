@@ -7,7 +7,7 @@ help:  ## print this help
 
 .venv/.locked: requirements.lock pyproject.toml
 	@test -x .venv/bin/python || python3 -m venv .venv
-	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@test -x .venv/bin/uv || { $(PY) -m ensurepip >/dev/null 2>&1; $(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
 	@.venv/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock
 	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
 	@touch $@
