@@ -37,7 +37,9 @@ class Harmless(logging.Filter):
     """Drops the lines of aiokafka that say nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for lines that only repeat what aiokafka heals by itself."""
+        """Return False for lines that only repeat what aiokafka heals by itself, or what we have raised already."""
+        if record.name == "asyncio":  # aiokafka leaves futures behind when another writer of settings fences it; the store retries
+            return not (record.exc_info and type(record.exc_info[1]).__name__ == "ProducerFenced")
         return not (record.name.startswith("aiokafka") and HARMLESS.search(record.getMessage()))
 
 
