@@ -1,0 +1,61 @@
+"""/livez, /readyz and /metrics of a role, on metrics_port + n.
+
+Two questions with two answers. *Alive*: the loop turns; a role that restores its state or waits through a rebalance is alive, and must
+not be restarted for it. *Ready*: assigned, restored, its services reachable; a deployment goes on to the next worker only then. A health
+page that says "restart me" while state is being restored turns a slow start into an endless one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams.runtime.settings import Settings
+
+ROLES = ("ingest", "ledger", "attribution", "sink", "delivery", "console")  # the order is the port: metrics_port + n
+
+
+class Check(NamedTuple):
+    """The answer of one check: `text` says what is the case, in a few words."""
+
+    is_ready: bool
+    text: str
+
+
+Checks = Mapping[str, Callable[[], Check]]
+
+
+def port_of(settings: Settings, role: str) -> int:
+    """Return the port of a role's health pages."""
+    return settings.metrics_port + ROLES.index(role)
+
+
+def routes(checks: Checks) -> list[web.RouteDef]:
+    """Return the three routes, for a server of one's own; `serve` brings one. Checks are asked at each request, they must be cheap."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(request: web.Request) -> web.Response:
+        answers = {name: check() for name, check in checks.items()}
+        status = 200 if all(answer.is_ready for answer in answers.values()) else 503
+        if "verbose" not in request.query:
+            return web.Response(text="ok\n" if status == 200 else "not ready\n", status=status)
+        lines = [f"[{'+' if answer.is_ready else '-'}]{name} {answer.text}\n" for name, answer in answers.items()]
+        return web.Response(text="".join(lines), status=status)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+
+
+async def serve(settings: Settings, role: str, checks: Checks) -> web.AppRunner:
+    """Listen in the running loop; call `cleanup()` of what is returned at the end. OSError when the port is taken."""
+    app = web.Application()
+    app.add_routes(routes(checks))
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, settings.metrics_host, port_of(settings, role)).start()
+    return runner
