@@ -1,0 +1,180 @@
+"""The entities of a workspace: what people configure, checked when it is saved.
+
+A broken setting is refused at the door with its place and reason; the stages trust what is stored. Models are strict (no "1" for 1) and
+forbid unknown fields, because a misspelt setting that is silently ignored costs a day of wrong attribution. They are frozen: a change is
+a new version (streams/workspace.py), never an edit of what already judged payloads.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from schemas.mapping import Mapping, as_name_map
+from schemas.policies import (
+    AttributionOverrides,
+    AttributionPolicy,
+    Auth,
+    Currency,
+    DedupPolicy,
+    Entity,
+    Id,
+    Name,
+    Network,
+    Secret,
+    TimeZone,
+    Url,
+)
+
+SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
+
+
+class Property(Entity):
+    """A site or app; click ids belong to it (A38)."""
+
+    id: Id
+    name: Name
+    account_id: Id = "default"
+    attribution: AttributionPolicy = AttributionPolicy()
+
+
+class Source(Entity):
+    """A sender of payloads, bound to a property (A34, A39)."""
+
+    id: Id
+    name: Name
+    kind: SourceKind
+    property_id: Id
+    properties: list[Id] = Field(default_factory=list, description="further properties that the payload may name")
+    mapping: Mapping = Mapping()
+    dedup: DedupPolicy = DedupPolicy()
+    attribution: AttributionOverrides = AttributionOverrides()
+    auth: Auth | None = None
+    allow_ips: list[Network] = Field(default_factory=list, description="addresses or networks; empty: all")
+    rate_limit_per_s: Annotated[float, Field(gt=0)] | None = None
+    answer: str | None = Field(default=None, max_length=1000, description="plain text that the sender wants, for example OK")
+    default_currency: Currency = "USD"
+    timezone: TimeZone = Field(default="UTC", description="zone of times that are sent without one")
+
+
+class TrafficSource(Entity):
+    """Where clicks are bought, and whom postbacks tell."""
+
+    id: Id
+    name: Name
+    click_id_parameter: Name | None = Field(default=None, description="its own click id in the landing URL, for example gclid")
+    destination_ids: list[Id] = Field(default_factory=list, description="who is told of a conversion of its clicks")
+
+
+class AffiliateNetwork(Entity):
+    """Who pays for conversions."""
+
+    id: Id
+    name: Name
+    click_id_parameter: Name = Field(default="sub_id", description="the slot of its offer links that takes our click id")
+    source_id: Id | None = Field(default=None, description="the source of its postbacks")
+
+
+class Lander(Entity):
+    """A landing page."""
+
+    id: Id
+    name: Name
+    url: Url
+
+
+class Offer(Entity):
+    """What is sold; the click id fills the network's slot of the URL."""
+
+    id: Id
+    name: Name
+    url: Url
+    affiliate_network_id: Id | None = None
+
+
+class Step(Entity):
+    """One way through a flow, chosen by weight."""
+
+    lander_id: Id | None = None
+    offer_id: Id
+    weight: Annotated[int, Field(ge=0, le=1000)] = 1
+
+
+class Flow(Entity):
+    """Which lander and offer a click gets."""
+
+    id: Id
+    name: Name
+    paths: list[Step] = Field(min_length=1, max_length=100)
+
+
+class Campaign(Entity):
+    """A tracking link: whose clicks, from where, to where."""
+
+    id: Id
+    name: Name
+    property_id: Id
+    traffic_source_id: Id | None = None
+    flow_id: Id | None = None
+
+
+class Destination(Entity):
+    """Whom we tell about a conversion."""
+
+    id: Id
+    name: Name
+    kind: Literal["postback_url", "conversion_api"] = "postback_url"
+    url: Url = Field(description="template; macros such as {click_id} are filled in")
+    method: Literal["GET", "POST"] = "GET"
+    body: str | None = Field(default=None, max_length=20_000, description="template of a POST's body")
+    headers: dict[Name, Secret] = Field(default_factory=dict)
+    conversion_names: Annotated[dict[Name, Name] | None, BeforeValidator(as_name_map)] = Field(
+        default=None, description="our conversion name -> its event type (ct). Absent: all, under their own names. Given: only these"
+    )
+    property_ids: list[Id] = Field(default_factory=list, description="only conversions of these properties; empty: all")
+    traffic_source_ids: list[Id] = Field(default_factory=list, description="only conversions of these traffic sources; empty: all")
+    integration_id: Name | None = Field(default=None, description="the Conversion API integration, for the postback log (C18)")
+    is_enabled: bool = True
+
+
+class User(Entity):
+    """Who works in the workspace; the author of its changes (C08)."""
+
+    id: Id
+    name: Name
+    email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+    role: Literal["viewer", "analyst", "operator", "admin"] = "viewer"
+    token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+ENTITY_MODELS: dict[str, type[Entity]] = {
+    "property": Property,
+    "traffic_source": TrafficSource,
+    "affiliate_network": AffiliateNetwork,
+    "lander": Lander,
+    "offer": Offer,
+    "flow": Flow,
+    "campaign": Campaign,
+    "source": Source,
+    "destination": Destination,
+    "user": User,
+}
+"""Entity name -> model, in an order in which references point backwards wherever they can."""
+
+
+class Problem(Entity):
+    """What is wrong with a setting: where, and why."""
+
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+def problems_of(error: ValidationError, place: str = "") -> list[Problem]:
+    """A pydantic error as places and reasons that a person can act on."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        parts = [place, *(str(part) for part in item["loc"])]
+        found.append(Problem(place=".".join(part for part in parts if part), reason=item["msg"].removeprefix("Value error, ")))
+    return found

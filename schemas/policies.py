@@ -1,0 +1,127 @@
+"""The policies of properties and sources, and the types that all settings share.
+
+How a click is found, what makes a duplicate, how a sender proves who it is. They stand apart from the entities because the stages read
+policies and the console edits entities.
+"""
+
+import ipaddress
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
+
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Masked in repr and logs, in clear in JSON: settings.v1 must be able to give it back to the roles that check signatures.
+Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str, when_used="json")]
+
+
+def _web_address(text: str) -> str:
+    if not text.lower().startswith(("http://", "https://")) or any(blank in text for blank in " \t\r\n"):
+        raise ValueError(f"{text!r} is no web address; it starts with https:// and has no blanks")
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{text!r} is no time zone; one looks like Europe/Berlin") from error
+    return text
+
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+def _currency(text: str) -> str:
+    if len(text) != 3 or not (text.isascii() and text.isupper()):
+        raise ValueError(f"{text!r} is no currency; one looks like USD")
+    return text
+
+
+Url = Annotated[str, AfterValidator(_web_address), Field(max_length=4000)]
+Currency = Annotated[str, AfterValidator(_currency)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Network = Annotated[str, AfterValidator(_network)]
+Days = Annotated[float, Field(gt=0, le=3650)]
+Seconds = Annotated[float, Field(ge=0, le=315_360_000)]
+
+
+class Entity(BaseModel):
+    """What all settings have in common: strict, frozen, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AttributionPolicy(Entity):
+    """How a property finds the click of a conversion (rules 7 and 8)."""
+
+    window_days: Days | None = Field(default=30, description="a click older than this at event time does not count; null: no limit")
+    model: Literal["last_click", "first_click"] = "last_click"
+    fallback_to_refs_on_unknown_click: bool = Field(default=False, description="try e-mail, phone, external ids after an unknown click id")
+    ip_matching: bool = Field(default=False, description="match by IP when neither click id nor refId is passed (lower accuracy)")
+    min_click_to_conversion_s: Seconds = Field(default=0, description="fraud rule: sooner after the click than this is not counted")
+    gmail_aliases: bool = Field(default=False, description="ignore dots and +tag in gmail addresses")
+
+
+class AttributionOverrides(Entity):
+    """What a source does otherwise than its property; a field that is null or absent stays as the property has it.
+
+    No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
+    """
+
+    window_days: Days | Literal["unlimited"] | None = None
+    model: Literal["last_click", "first_click"] | None = None
+    fallback_to_refs_on_unknown_click: bool | None = None
+    ip_matching: bool | None = None
+    min_click_to_conversion_s: Seconds | None = None
+    gmail_aliases: bool | None = None
+
+    def over(self, policy: AttributionPolicy) -> AttributionPolicy:
+        """The property's policy with what the source does otherwise."""
+        changes = self.model_dump(exclude_none=True)
+        if changes.get("window_days") == "unlimited":
+            changes["window_days"] = None
+        return policy.model_copy(update=changes)
+
+
+class DedupPolicy(Entity):
+    """What makes two payloads the same conversion (rules 4 and 5). Windows run from the first recorded conversion; null: for ever."""
+
+    mode: Literal["ignore"] = Field(default="ignore", description="a duplicate is a row of its own and counts nowhere")
+    transaction_window_days: Days | None = Field(default=None, description="same transaction id")
+    without_transaction_id: Literal["click_and_value", "payload"] = "click_and_value"
+    click_window_s: Seconds | None = Field(default=86_400, description="same click id, name, value and currency")
+    payload_window_s: Seconds | None = Field(default=86_400, description="same bytes")
+    attributes: list[Name] = Field(default_factory=list, max_length=10, description="parameters that also belong to the identity")
+
+
+class TokenAuth(Entity):
+    """A shared token, in a header or in a query parameter."""
+
+    kind: Literal["token"]
+    token: Secret
+    header: Name | None = None
+    parameter: Name | None = "token"
+
+
+class HmacAuth(Entity):
+    """A signature over the raw body."""
+
+    kind: Literal["hmac"]
+    secret: Secret
+    header: Name
+    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = Field(default="", description="what stands before the signature, for example sha256=")
+
+
+class StandardWebhookAuth(Entity):
+    """Signatures of standardwebhooks.com."""
+
+    kind: Literal["standard_webhooks"]
+    secret: Secret
+
+
+Auth = Annotated[TokenAuth | HmacAuth | StandardWebhookAuth, Field(discriminator="kind")]
