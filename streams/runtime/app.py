@@ -1,0 +1,125 @@
+"""A role as a Faust app: membership, assignment, agent and lifecycle are Faust's; what happens to a chunk is the shell's.
+
+Faust's tables, serializers, offset commits, exactly-once setting and web view stay off: each was measured to lose or expose data.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+from aiokafka import TopicPartition
+
+from streams.runtime.shell import Task
+from streams.runtime.store import Store
+from streams.runtime.transport import ChunkTransport
+from streams.runtime.worker import fail_at_once
+from streams.stage import Stage
+from streams.topology import Role
+
+log = structlog.get_logger(__name__)
+
+HIGH_RECORDS_CHUNKS = 3  # so many chunks may wait in a task before fetching its partition pauses
+
+StageFactory = Callable[[], Stage]
+
+
+class Tasks:
+    """The tasks of this worker, one per assigned partition number."""
+
+    def __init__(self, app: "RoleApp", role: Role, stage: StageFactory, state_dir: Path, commit_interval_s: float) -> None:
+        self._app = app
+        self._role = role
+        self._stage = stage
+        self._state_dir = state_dir
+        self._commit_interval_s = commit_interval_s
+        self.by_partition: dict[int, Task] = {}
+
+    def _new(self, partition: int) -> Task:
+        changelog = self._role.changelog
+        return Task(
+            self._app.kafka, self._app.conf.id, partition, self._stage(),
+            store=Store(self._state_dir / self._role.name / str(partition)) if changelog else None,
+            changelog_topic=changelog.name if changelog else None,
+            commit_interval_s=self._commit_interval_s,
+            on_drained=self._app.resume,
+        )  # fmt: skip
+
+    async def revoke(self) -> None:
+        """Close all tasks: every rebalance takes all partitions away and gives them anew."""
+        tasks, self.by_partition = self.by_partition, {}
+        await asyncio.gather(*(task.close() for task in tasks.values()))
+
+    async def assign(self, partitions: Iterable[int]) -> None:
+        """Open a task per partition; returns when every former owner is fenced."""
+        await self.revoke()
+        tasks = {partition: self._new(partition) for partition in sorted(partitions)}
+        await asyncio.gather(*(task.open() for task in tasks.values()))
+        for task in tasks.values():
+            task.start(self._app.fail)
+        self.by_partition = tasks
+        log.info("assigned", role=self._role.name, partitions=sorted(tasks))
+
+
+class RoleApp(faust.App):  # type: ignore[misc]
+    """One role in this process."""
+
+    def __init__(self, role: Role, stage: StageFactory, kafka: dict[str, Any], *, group: str, instance: str, state_dir: Path, commit_interval_s: float, chunk_records: int) -> None:
+        """`kafka` are aiokafka's connection settings; `instance` names this worker for ever: its static membership and state folder."""
+        self.kafka = kafka
+        self.tasks = Tasks(self, role, stage, state_dir / instance, commit_interval_s)
+        state_dir.joinpath(instance).mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            group,
+            broker=[f"kafka://{server}" for server in kafka["bootstrap_servers"].split(",")],
+            transport=None,
+            consumer_group_instance_id=instance,
+            broker_max_poll_records=chunk_records,
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=1.0,
+            broker_commit_interval=3600.0,
+            stream_buffer_maxsize=64,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            stream_publish_on_commit=False,
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            table_standby_replicas=1,  # only so that Faust uses its own assignor
+            key_serializer="raw",
+            value_serializer="raw",
+            datadir=str(state_dir / instance / "faust"),
+            store="memory://",
+        )
+        topics = self.topic(*(topic.name for topic in role.inputs), acks=False)
+        self.agent(topics, name=f"{group}.judge")(self._judge)
+
+    def _new_transport(self) -> ChunkTransport:
+        return ChunkTransport(self.conf.broker_consumer, self)
+
+    async def _judge(self, stream: Any) -> None:
+        """The agent: gives each chunk to its partition's task and never raises."""
+        async for event in stream.events():
+            chunk = event.message.value
+            task = self.tasks.by_partition.get(chunk.at.partition)
+            if task is not None and task.put(chunk) >= HIGH_RECORDS_CHUNKS:
+                self.consumer.on_buffer_full(event.message.tp)
+
+    def resume(self, at: TopicPartition) -> None:
+        """Fetch a partition again whose task has taken a chunk."""
+        self.consumer.on_buffer_drop(faust.types.TP(*at))
+
+    async def fail(self, error: BaseException) -> None:
+        """End this process: the supervisor starts a successor, which reads from what is committed."""
+        fail_at_once(self.conf.id, error)
+
+    async def on_stop(self) -> None:
+        """Let the running transactions end before Faust stops its services."""
+        await self.tasks.revoke()
+        await super().on_stop()
+
+    async def crash(self, reason: BaseException) -> None:
+        """Faust's own failures end the process as ours do."""
+        fail_at_once(self.conf.id, reason)
