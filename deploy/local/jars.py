@@ -18,13 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local import LocalServiceError
+
 KAFKA_VERSION = "4.4.0"
 ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36!"
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 _HEADER = "# Apache Kafka's jars: coordinates, bytes, SHA-256. Made by `python -m deploy.local.jars --relock`.\n"
 
 
-class JarError(RuntimeError):
+class JarError(LocalServiceError):
     """The jars cannot be trusted or had. The message names the jar and the remedy."""
 
 
@@ -81,6 +83,7 @@ def class_path(report: Callable[[str], None], lock: Path = LOCK, repository: Pat
     """Every locked jar's path: downloaded if it is missing, verified in any case."""
     repository = repository or repository_folder()
     jars = read_lock(lock)
+    assert_one_kafka(jars)
     missing = [jar for jar in jars if not jar.path(repository).is_file()]
     if missing:
         megabytes = sum(jar.size_bytes for jar in missing) / 1e6

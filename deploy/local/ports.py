@@ -9,6 +9,8 @@ import contextlib
 import socket
 from dataclasses import dataclass
 
+from deploy.local import LocalServiceError
+
 try:
     import psutil  # type: ignore[import-untyped]
 except ImportError:  # without the `embedded` extra
@@ -28,7 +30,7 @@ class Listener:
         return f"pid {self.pid} ({self.name})" if self.name else f"pid {self.pid}"
 
 
-class PortTakenError(RuntimeError):
+class PortTakenError(LocalServiceError):
     """Another process listens where we were told to. The message is made for the terminal: what, who, next."""
 
     def __init__(self, port: int, listener: Listener, option: str) -> None:
