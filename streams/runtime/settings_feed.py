@@ -112,7 +112,8 @@ class SettingsFeed:
                 self._moved.notify_all()
 
     def _take(self, offset: int, raw: bytes | None) -> None:
-        """Apply one record. One that is not ours is logged and passed over: every process passes over the same ones."""
+        """Apply one record. One that is not valid is logged and passed over, by every process alike; its version still counts."""
+        self.version = offset
         try:
             change = orjson.loads(raw or b"")
             key, value = (change["entity"], change["entity_id"]), change["value"]
@@ -125,6 +126,5 @@ class SettingsFeed:
             self.entities.pop(key, None)
         else:
             self.entities[key] = value
-        self.version = offset
         if self._on_change:
             self._on_change(offset)

@@ -1,0 +1,35 @@
+"""`clicktrail sql` and `migrate`: the database."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from console import context, output
+
+
+def sql(
+    statement: Annotated[str, typer.Argument(help="A SELECT; `-` reads it from stdin.")],
+    format_: Annotated[str, typer.Option("--format", help="Any of ClickHouse's formats: JSONEachRow, CSVWithNames, Parquet …")] = "",
+    as_json: output.AsJson = False,
+) -> None:
+    """Ask the configured ClickHouse. Without --format: a table on a terminal, tab-separated values in a pipe."""
+    from console.warehouse import Warehouse
+
+    text = (sys.stdin.read() if statement == "-" else statement).strip().rstrip(";")
+    chosen = format_ or ("JSONEachRow" if as_json else "PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames")
+    for piece in Warehouse(context.load()).stream(text, chosen):
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def migrate(as_json: output.AsJson = False) -> None:
+    """Bring the tables and views of the database up to date."""
+    from sinks.migrations import migrate as run
+
+    settings = context.load()
+    applied = list(run(settings.clickhouse.url) or ())
+    if as_json:
+        output.show_json({"applied": [str(item) for item in applied]})
+    else:
+        output.note(f"Applied {len(applied)} migrations." if applied else "The database is up to date.")

@@ -1,0 +1,113 @@
+"""`clicktrail tail` and `get`: rows of the event log."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from console import context, output
+from streams.runtime.errors import BadSettings
+
+FILTERS = ("status", "view_status", "reason", "source_id", "type", "campaign_id", "traffic_source_id")
+# Rows of several partitions arrive a little out of order: each look goes back this far and leaves out what it has shown.
+OVERLAP_S = 10
+REMEMBERED = 50_000
+
+
+def follow(ask: Any, filters: dict[str, str], first: int, *, is_following: bool, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
+    """Yield the last `first` verdicts, then each new one as it comes. `ask(statement, parameters)` returns rows."""
+    where = "".join(f" AND {name} = {{{name}:String}}" for name in filters)
+    columns = "event_id, revision, judged_at, source_id, type, status, reason, message, conversion_name, value, currency, click_id, match_kind"
+    newest = f"SELECT {columns} FROM event_revisions WHERE 1{where} ORDER BY judged_at DESC, event_id DESC LIMIT {{limit:UInt32}}"
+    since = (
+        f"SELECT {columns} FROM event_revisions WHERE judged_at > {{since:DateTime64(3)}} - INTERVAL {OVERLAP_S} SECOND{where}"
+        " ORDER BY judged_at, event_id LIMIT 10000"
+    )
+    shown: deque[tuple[str, int]] = deque(maxlen=REMEMBERED)
+    began = ask("SELECT now64(3) AS now", {})[0]["now"]
+    rows = list(reversed(ask(newest, {**filters, "limit": max(first, 1)})))
+    shown.extend((row["event_id"], row["revision"]) for row in rows)
+    latest = rows[-1]["judged_at"] if rows else began
+    yield from rows[-first:] if first else []
+    while is_following:
+        known = set(shown)
+        for row in ask(since, {**filters, "since": latest}):
+            key = (row["event_id"], row["revision"])
+            if key not in known:
+                shown.append(key)
+                yield row
+            latest = max(latest, row["judged_at"])
+        time.sleep(every_s)
+
+
+def line(row: dict[str, Any]) -> Text:
+    """Return a verdict as one line: time, mark and word, source, what it was worth, why, and its id to ask further."""
+    status = row["status"]
+    money = f"{row['value']} {row['currency'] or ''}".strip() if row["value"] is not None else ""
+    return Text.assemble(
+        (f"{output.as_text(row['judged_at'])[11:23]}  ", "dim"),
+        (f"{output.MARKS.get(status, ' ')} {status:<12}", output.COLOURS.get(status, "")),
+        f"  {row['source_id']:<14.14}  {row['conversion_name'] or row['type'] or '':<12.12}  {money:>12}  ",
+        row["message"],
+        (f"  {row['event_id']}" + (f" r{row['revision']}" if row["revision"] > 1 else ""), "dim"),
+    )
+
+
+def tail(
+    status: Annotated[str, typer.Option(help="ok, discarded, deduplicated or error.")] = "",
+    reason: Annotated[str, typer.Option(help="A reason's code.")] = "",
+    source: Annotated[str, typer.Option(help="A source's id.")] = "",
+    type_: Annotated[str, typer.Option("--type", help="The kind of source.")] = "",
+    campaign: Annotated[str, typer.Option(help="A campaign's id.")] = "",
+    traffic_source: Annotated[str, typer.Option(help="A traffic source's id.")] = "",
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many earlier rows to begin with.")] = 10,
+    follow_: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for new rows.")] = True,
+    style: Annotated[Literal["compact", "json"], typer.Option("--output", help="One line each, for people or for programs.")] = "compact",
+    as_json: output.AsJson = False,
+) -> None:
+    """Show verdicts as they fall."""
+    from console.warehouse import Warehouse
+
+    given = {"status": status, "reason": reason, "source_id": source, "type": type_, "campaign_id": campaign, "traffic_source_id": traffic_source}
+    filters = {name: value for name, value in given.items() if value}
+    console = output.stdout()
+    try:
+        for row in follow(Warehouse(context.load()).rows, filters, last, is_following=follow_):
+            if as_json or style == "json":
+                print(output.dumps(row, is_line=True), flush=True)
+            else:
+                console.print(line(row))
+    except KeyboardInterrupt:
+        return
+
+
+def find(event_id: str) -> list[dict[str, Any]]:
+    """Return every revision of an event, the current one last. BadSettings when there is none."""
+    from console.warehouse import Warehouse
+
+    rows = Warehouse(context.load()).rows("SELECT * FROM event_revisions WHERE event_id = {id:String} ORDER BY revision", {"id": event_id})
+    if not rows:
+        raise BadSettings(f"There is no event {event_id}.", "Ids look like e1-4-1027; `clicktrail tail` shows the latest.")
+    return rows
+
+
+def get(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027.")],
+    revisions: Annotated[bool, typer.Option("--revisions", help="Every verdict that was ever given, not only the current one.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Show everything that is known of an event."""
+    rows = find(event_id)
+    if as_json:
+        output.show_json(rows if revisions else rows[-1])
+        return
+    for row in rows if revisions else rows[-1:]:
+        output.show_table([{"field": name, "content": content(value)} for name, value in row.items() if value not in (None, "", [], {})])
+
+
+def content(value: Any) -> str:
+    """Return a field's value as text; structures as JSON."""
+    return output.dumps(value, is_line=True) if isinstance(value, list | dict | tuple) else output.as_text(value)

@@ -1,0 +1,123 @@
+"""How the commands answer: tables and sentences for people, JSON for programs; results on stdout, everything else on stderr.
+
+One door for all verbs, so that `--json`, NO_COLOR, pipes and exit codes behave the same everywhere. rich leaves colour out by itself when
+NO_COLOR is set or the output is no terminal; a narrow pipe must not fold a table, so without a terminal it is as wide as it needs.
+Status is never told by colour alone: the word always stands there.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+
+COLOURS = {
+    "ok": "green", "discarded": "bright_black", "deduplicated": "bright_black", "error": "red", "created": "green", "updated": "yellow",
+    "deleted": "red", "missing": "red", "too_few": "red", "running": "green", "stopped": "bright_black", "starting": "yellow", "failed": "red",
+}  # fmt: skip
+MARKS = {"ok": "✔", "discarded": "·", "deduplicated": "=", "error": "✘"}
+
+
+def stdout() -> Console:
+    """Return the console for results. A new one per use: tests and pagers exchange sys.stdout."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 250, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def stderr() -> Console:
+    """Return the console for progress, hints and errors."""
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def as_text(value: Any) -> str:
+    """Return a cell's text: nothing for None, times in UTC to the millisecond, everything else as it is."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know by itself: money is text, so that no reader makes a float of it."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def dumps(value: Any, *, is_line: bool = False) -> str:
+    """Return JSON: indented for one answer, a line of its own in a stream."""
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+    return orjson.dumps(value, default=_plain, option=options if is_line else options | orjson.OPT_INDENT_2).decode()
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON answer."""
+    print(dumps(value))
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None, title: str | None = None) -> None:
+    """Print rows as a table; the first row names the columns unless they are given."""
+    names = list(columns or (rows[0] if rows else ()))
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for name in names:
+        is_number = bool(rows) and all(
+            isinstance(row.get(name), int | float | Decimal) and not isinstance(row.get(name), bool) for row in rows
+        )
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(coloured(as_text(row.get(name))) for name in names))
+    stdout().print(table)
+
+
+def coloured(text: str) -> Text:
+    """Return the text in the colour of its word, if it has one."""
+    return Text(text, style=COLOURS.get(text, ""))
+
+
+def show(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Iterable[str] | None = None, empty: str = "Nothing found.") -> None:
+    """Print rows in the form that was asked for; an empty table says so on stderr."""
+    if as_json:
+        show_json(rows)
+    elif rows:
+        show_table(rows, columns)
+    else:
+        note(empty)
+
+
+def note(text: str) -> None:
+    """Print a sentence that is no result."""
+    stderr().print(Text(text))
+
+
+def complain(what: str, remedy: str = "") -> None:
+    """Print an error: what and why, then the next step."""
+    line = Text.assemble(("Error: ", "bold red"), what)
+    stderr().print(line)
+    if remedy:
+        stderr().print(Text(f"  {remedy}"))
+
+
+def finding(is_found: bool) -> None:
+    """End with exit code 1 when something was found that a script must see."""
+    if is_found:
+        raise typer.Exit(1)
+
+
+def now_text() -> str:
+    """Return the time of day in UTC, for lines of a log that a person watches."""
+    return datetime.now(UTC).strftime("%H:%M:%S")
+
+
+Command = Callable[..., Any]

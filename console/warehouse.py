@@ -1,0 +1,89 @@
+"""Questions to ClickHouse: the configured one, embedded or a cluster, through the one client that all of us use.
+
+Values travel as server-side parameters (`{name:Type}`), never inside the statement's text. A service that does not answer is exit code 3,
+a statement that ClickHouse refuses is exit code 2: scripts treat the two differently.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from clickhouse_connect import get_client
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+
+from streams.runtime.errors import BadSettings, Unavailable
+from streams.runtime.settings import Settings
+
+T = TypeVar("T")
+
+
+class Warehouse:
+    """A connection to the database of the settings, made at the first question."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.clickhouse
+        self._client: Client | None = None
+
+    def rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT as dictionaries."""
+
+        def ask(client: Client) -> list[dict[str, Any]]:
+            return list(client.query(statement, parameters=dict(parameters or {})).named_results())
+
+        return self._guarded(ask)
+
+    def one(self, statement: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Return the first row, or None."""
+        return next(iter(self.rows(statement, parameters)), None)
+
+    def stream(self, statement: str, output_format: str) -> Iterator[bytes]:
+        """Return the answer in one of ClickHouse's formats, piece by piece: an export may be larger than memory."""
+
+        def ask(client: Client) -> Iterator[bytes]:
+            return iter(client.raw_stream(statement, fmt=output_format))
+
+        return self._guarded(ask)
+
+    def is_there(self) -> bool:
+        """Say whether ClickHouse answers."""
+        try:
+            self.rows("SELECT 1")
+        except Unavailable:
+            return False
+        return True
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = get_client(
+                dsn=self._settings.url,
+                username=self._settings.user,
+                password=self._settings.password.get_secret_value(),
+                database=self._settings.database,
+                autogenerate_session_id=False,
+                connect_timeout=5,
+                send_receive_timeout=60,
+            )
+        return self._client
+
+    def _guarded(self, ask: Callable[[Client], T]) -> T:
+        """Ask, and sort what went wrong into the two families that a caller can act on."""
+        try:
+            return ask(self._connected())
+        except OperationalError as error:
+            raise self._away(error) from error
+        except DatabaseError as error:
+            raise BadSettings(f"ClickHouse refused: {_first_line(error)}") from error
+        except ClickHouseError as error:
+            raise BadSettings(f"ClickHouse: {_first_line(error)}") from error
+        except OSError as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"ClickHouse does not answer at {self._settings.url} ({_first_line(error)[:120]}).",
+            "Start it (`clicktrail up`) or set CLICKTRAIL_CLICKHOUSE__URL.",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:500] or type(error).__name__
