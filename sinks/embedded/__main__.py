@@ -51,7 +51,7 @@ async def serve(server: Server, host: str, port: int) -> None:
     await runner.setup()
     await web.TCPSite(runner, host, port, reuse_address=True).start()
     await stopped.wait()
-    await server.stop_queries()
+    await server.queries.stop()
     await runner.cleanup()
 
 

@@ -15,6 +15,7 @@ from typing import IO
 
 from aiohttp import web
 
+from sinks.embedded.blocks import BlockEncoder
 from sinks.embedded.body import MEMORY_BYTES
 from sinks.embedded.encodings import Encoder
 from sinks.embedded.engine import PIECE_BYTES, Done, Engine
@@ -65,7 +66,7 @@ class Answer:
         self._engine = engine
         self._held: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=str(spool))  # noqa: SIM115 - close()
         self._is_whole = False
-        self._encoder: Encoder | None = None
+        self._encoder: Encoder | BlockEncoder | None = None
         self._response: web.StreamResponse | None = None
         self._headers = {"X-ClickHouse-Server-Display-Name": "clicktrail", "X-ClickHouse-Timezone": engine.timezone}
         self._tag = secrets.token_hex(8)
@@ -75,7 +76,9 @@ class Answer:
         """Take over what the request wants of the answer."""
         self._is_whole = wish.is_answer_whole
         self._headers["X-ClickHouse-Query-Id"] = wish.query_id
-        if wish.answer_encoding:
+        if wish.is_native_answer:
+            self._encoder = BlockEncoder()
+        elif wish.answer_encoding:
             self._encoder = Encoder(wish.answer_encoding)
             self._headers |= {"Content-Encoding": wish.answer_encoding, "Vary": "Accept-Encoding"}
 

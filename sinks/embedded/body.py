@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
+from sinks.embedded.blocks import BlockDecoder
 from sinks.embedded.encodings import Decoder
 from sinks.embedded.errors import QUERY_IS_TOO_LARGE, ServerError
 
@@ -17,7 +18,7 @@ MEMORY_BYTES = 16 << 20
 HEAD_BYTES = 256 << 10  # ClickHouse's max_query_size; the rows behind an INSERT do not count
 
 
-async def collect(query: str, pieces: AsyncIterator[bytes], decoder: Decoder | None, spool: Path, limit: int) -> IO[bytes]:
+async def collect(query: str, pieces: AsyncIterator[bytes], decoder: Decoder | BlockDecoder | None, spool: Path, limit: int) -> IO[bytes]:
     """The request's whole text as a file at its start. Raises ServerError if it is longer than `limit` after decoding."""
     text: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=str(spool))  # noqa: SIM115 - the caller closes it
     total = 0

@@ -15,7 +15,7 @@ from typing import Literal
 
 from sinks.embedded.errors import INTO_OUTFILE_NOT_ALLOWED, SYNTAX_ERROR, UNKNOWN_TYPE_OF_QUERY, ServerError
 
-Kind = Literal["read", "insert", "insert_select", "other"]
+Kind = Literal["read", "insert", "insert_input", "other"]
 
 # Statements that answer with rows and change nothing; `(` opens a parenthesised SELECT.
 _READS = frozenset((b"SELECT", b"WITH", b"FROM", b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK", b"("))
@@ -129,29 +129,54 @@ def _refuse_files(flat: list[Token]) -> None:
 
 def _insert(text: bytes, scan: Iterator[Token]) -> Statement:
     """INSERT INTO [TABLE|FUNCTION] target [(columns)] [SETTINGS …] VALUES|FORMAT name|SELECT …; only the first two have data."""
-    seen: list[Token] = []
+    seen = [Token(b"INSERT", 0, 0, 0)]
     is_target_named = False
     for token in scan:
-        previous = seen[-1].value if seen else b""
+        previous = seen[-1].value
         seen.append(token)
-        if not is_target_named:
+        if not is_target_named:  # a table may be called `values`
             is_target_named = token.value not in {b"INTO", b"TABLE", b"FUNCTION"}
+        elif token.value in {b"SELECT", b"WITH", b"WATCH"} and (token.depth == 0 or previous == b"("):
+            return _insert_select(text, seen, scan)
+        elif token.depth or previous == b".":
             continue
-        if previous == b".":
-            continue
-        if token.value in {b"SELECT", b"WITH", b"WATCH"} and (token.depth == 0 or previous == b"("):
-            flat = [Token(b"INSERT", 0, 6, 0), *(each for each in (*seen, *scan) if each.depth == 0)]
-            plain = _plain(text, flat)
-            return Statement("insert_select", plain.body + plain.tail, plain.format)
-        if token.depth:
-            continue
-        if token.value == b"VALUES":
+        elif token.value == b"VALUES":
             return Statement("insert", text[: token.start], "Values", data_start=token.end)
-        if token.value == b"FORMAT" and (name := next(scan, None)):
+        elif token.value == b"FORMAT" and (name := next(scan, None)):
             return Statement("insert", text[: token.start], text[name.start : name.end].decode(), data_start=_data_start(text, name.end))
-        if token.value == b"INFILE":
-            _refuse_files(seen[-2:])
+        elif token.value == b"INFILE":
+            _refuse_files(seen)
     return Statement("insert", text, "Values", data_start=len(text))
+
+
+def _insert_select(text: bytes, seen: list[Token], scan: Iterator[Token]) -> Statement:
+    """Without data, unless it selects from `input('columns')`: then rows follow its FORMAT."""
+    has_input = False
+    for token in scan:
+        if has_input and token.value == b"FORMAT" and token.depth == 0 and (name := next(scan, None)):
+            input_format = text[name.start : name.end].decode()
+            return Statement("insert_input", text[: token.start], input_format, data_start=_data_start(text, name.end))
+        has_input = has_input or (token.value == b"(" and seen[-1].value == b"INPUT")
+        seen.append(token)
+    return _plain(text, [token for token in seen if token.depth == 0])
+
+
+def input_from_file(text: bytes, path: str, input_format: str) -> bytes:
+    """The statement with `file('path', 'Format', 'columns')` where it says `input('columns')`."""
+    for word, mark in itertools.pairwise(tokens(text)):
+        if word.value == b"INPUT" and mark.value == b"(":
+            return text[: word.start] + f"file('{path}', '{input_format}', ".encode() + text[mark.end :]
+    return text
+
+
+def with_our_ids(text: bytes) -> bytes:
+    """A KILL QUERY that means the ids which we gave out: the engine knows them as log_comment (see `engine.kill`)."""
+    out, end = b"", 0
+    for token in tokens(text):
+        if token.value == b"QUERY_ID":
+            out += text[end : token.start] + b"Settings['log_comment']"
+            end = token.end
+    return out + text[end:]
 
 
 def _data_start(text: bytes, end: int) -> int:

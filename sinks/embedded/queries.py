@@ -1,0 +1,125 @@
+"""The queries that run: each in a worker thread, by an id, and ended when nobody waits for its rows any more.
+
+One process ran 48 queries and inserts side by side without an error (tests); the two cores are what they share, not a lock. So the
+limit is not chDB's: it keeps the number of threads and of open results bounded.
+"""
+
+import asyncio
+import contextlib
+import functools
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TypeVar
+
+from sinks.embedded import engine, statement
+from sinks.embedded.answer import Answer
+from sinks.embedded.engine import Done, Engine, Job
+from sinks.embedded.errors import QUERY_WITH_SAME_ID, TOO_MANY_QUERIES, ServerError
+from sinks.embedded.sessions import Session, connected
+from sinks.embedded.statement import Statement
+
+MAX_QUERIES = 64
+T = TypeVar("T")
+
+
+class Queries:
+    """All queries of the process. Used from the event loop."""
+
+    def __init__(self, engine: Engine, spool: Path) -> None:
+        self._engine = engine
+        self._spool = spool
+        self._ids: set[str] = set()
+        self._threads = ThreadPoolExecutor(MAX_QUERIES + 4, thread_name_prefix="query")  # four to end the others
+
+    @contextlib.contextmanager
+    def admit(self, query_id: str) -> Iterator[None]:
+        """A place for one query. Raises ServerError if there is none, or if the id runs already."""
+        if query_id in self._ids:
+            raise ServerError(QUERY_WITH_SAME_ID, f"Query with id = {query_id} is already running")
+        if len(self._ids) >= MAX_QUERIES:
+            raise ServerError(TOO_MANY_QUERIES, f"Too many simultaneous queries. Maximum: {MAX_QUERIES}")
+        self._ids.add(query_id)
+        try:
+            yield
+        finally:
+            self._ids.discard(query_id)
+
+    async def change(self, job: Job, session: Session | None, parsed: Statement, text: IO[bytes], default_format: str) -> Done:
+        """Run what is no query. It runs to its end even if the client goes away: what was sent completely is not undone."""
+
+        def work() -> Done:
+            with connected(self._engine, session, job, parsed) as connection:
+                if parsed.kind == "other":
+                    is_kill = parsed.body[:4].upper() == b"KILL"
+                    body = statement.with_our_ids(parsed.body) if is_kill else parsed.body
+                    return engine.run(connection, body + parsed.tail, default_format)
+                text.seek(parsed.data_start)
+                if parsed.kind == "insert":
+                    return engine.insert(connection, parsed.body, parsed.format or "Values", text)
+                with tempfile.NamedTemporaryFile(dir=self._spool) as file:
+                    engine.copy(text, file)
+                    body = statement.input_from_file(parsed.body, file.name, parsed.format or "Values")
+                    return engine.run(connection, body, default_format)
+
+        running = self._call(work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])  # it still reads `text` and holds the session
+            raise
+
+    async def read(self, job: Job, session: Session | None, parsed: Statement, answer: Answer) -> None:
+        """Run a query: the engine writes into a pipe in its thread, we pass on what comes out."""
+        tail = parsed.tail or f"FORMAT {answer.format}".encode()
+        reading, writing = engine.open_pipe()
+
+        def work() -> Done:
+            try:
+                with connected(self._engine, session, job, parsed) as connection:
+                    return engine.read(connection, parsed.body, tail, writing)
+            finally:
+                os.close(writing)
+
+        running = self._call(work)
+        try:
+            async with contextlib.aclosing(_drain(reading)) as pieces:
+                async for piece in pieces:
+                    await answer.write(piece)
+            answer.done = await asyncio.shield(running)
+        finally:
+            if not running.done():  # the client is gone
+                await asyncio.shield(self._end(job.query_id, running))
+
+    async def stop(self) -> None:
+        """End what runs, so that nobody has to wait for it."""
+        for query_id in list(self._ids):
+            await self._call(functools.partial(self._engine.kill, query_id))
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._threads.shutdown(wait=True)
+
+    async def _end(self, query_id: str, running: "asyncio.Future[Done]") -> None:
+        """Again until it is gone: what has not begun yet cannot be killed."""
+        while not running.done():
+            await self._call(functools.partial(self._engine.kill, query_id))
+            await asyncio.wait([running], timeout=0.2)
+        running.exception()
+
+    def _call(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+async def _drain(descriptor: int) -> AsyncGenerator[bytes]:
+    """What comes out of a pipe, until its other end is closed."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=engine.PIECE_BYTES)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
+    try:
+        while piece := await reader.read(engine.PIECE_BYTES):
+            yield piece
+    finally:
+        transport.close()
