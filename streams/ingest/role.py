@@ -1,0 +1,104 @@
+"""The role `ingest`: builds its parts, runs until it is cancelled, and takes them down in the order in which nothing is lost.
+
+Down: stop listening, let the requests under way be answered (their records go to the broker or the spool), then let go of the broker.
+With the broker away at the start it does not wait: payloads need the settings, though, so until those are read the answer is 503.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from streams.ingest import metrics, server
+from streams.ingest.context import Context
+from streams.ingest.doors import Doors
+from streams.ingest.intake import Intake
+from streams.ingest.limits import Meter
+from streams.ingest.producer import Producer
+from streams.ingest.routes import Routes
+from streams.ingest.spool import Spool
+from streams.runtime import health, logs
+from streams.runtime.errors import Unavailable
+from streams.runtime.settings import Settings
+from streams.runtime.settings_feed import SettingsFeed
+from streams.workspace import Workspace
+
+RETRY_S = 0.5
+LOG = logs.get(__name__)
+
+
+async def run(settings: Settings, *, ready: asyncio.Event | None = None) -> None:
+    """Run ingest until cancelled. `ready` is set when it listens, has its settings and would take a payload.
+
+    BadSettings when the spool is taken; OSError when a port is; anything unexpected ends the role, its supervisor starts it again.
+    """
+    spool = Spool(settings.ingest.spool_dir or settings.data_dir / "spool", settings.ingest.spool_max_bytes)
+    spool.open()
+    metrics.SPOOL_BYTES.set(spool.waiting_bytes)
+    intake = Intake(Producer(settings.kafka.client_args(), settings.partitions), spool)
+    doors = Doors()
+    context = _context(settings, intake, doors)
+    async with contextlib.AsyncExitStack() as down:
+        down.callback(spool.close)
+        down.push_async_callback(intake.close)
+        await intake.start()
+        following = asyncio.create_task(_follow(settings, doors))
+        down.callback(following.cancel)
+        runner = await server.serve(Routes(context), settings.ingest.host, settings.ingest.port)
+        down.push_async_callback(runner.cleanup)
+        pages = await health.serve(settings, "ingest", _checks(intake, doors))
+        down.push_async_callback(pages.cleanup)
+        LOG.info("listening", address=settings.ingest_url())
+        ends: set[asyncio.Future[Any]] = {intake.broken, following}
+        opened = asyncio.create_task(doors.opened.wait())
+        down.callback(opened.cancel)
+        await asyncio.wait({opened, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        if ready is not None:
+            ready.set()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            if end.done():
+                end.result()
+
+
+def _context(settings: Settings, intake: Intake, doors: Doors) -> Context:
+    return Context(
+        intake=intake,
+        doors=doors,
+        meter=Meter(settings.ingest.max_in_flight_requests, settings.ingest.max_in_flight_bytes),
+        max_payload_bytes=settings.ingest.max_payload_bytes,
+        epoch=settings.kafka.epoch,
+        partitions=settings.partitions,
+        inspect_url=settings.console_url(),
+        pii_key=settings.pii_secret(),
+    )
+
+
+async def _follow(settings: Settings, doors: Doors) -> None:
+    """Keep the workspace up to date; while the broker is away the settings as they were stay in force."""
+    while True:
+        workspace = Workspace()  # a feed reads from the beginning, and a workspace's versions never fall
+        feed = SettingsFeed(settings, workspace)
+        try:
+            await feed.start()
+            assert feed.following is not None
+            doors.open(workspace)
+            LOG.info("settings_read", version=workspace.version)
+            await feed.following
+        except (Unavailable, KafkaError) as error:
+            LOG.warning("settings_away", error=str(error))
+            await asyncio.sleep(RETRY_S)
+        finally:
+            await feed.stop()
+
+
+def _checks(intake: Intake, doors: Doors) -> Mapping[str, Any]:
+    def broker() -> health.Check:
+        return health.Check(intake.is_open, "spooling" if intake.is_spooling else "direct")
+
+    def settings_read() -> health.Check:
+        return health.Check(doors.opened.is_set(), f"version {doors.version}")
+
+    return {"broker": broker, "settings": settings_read}

@@ -1,0 +1,108 @@
+"""Which path goes where, and what all requests have in common: metering, counting, refusals.
+
+    GET|POST /in/<source_id>          payloads.one
+    POST     /in/<source_id>/bulk     payloads.bulk
+    POST     /t/<property_id>         tag.events        OPTIONS for browsers that ask first
+    GET      /t/<property_id>.gif     tag.pixel
+    GET      /tag.js                  tag.script
+    GET      /go/<campaign_id>        redirect.go
+
+HEAD asks whether a path exists and never records anything: link scanners and uptime checks use it.
+"""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from streams.ingest import metrics, payloads
+from streams.ingest.answers import Refused
+from streams.ingest.context import Arrival, Context
+
+Action = Callable[[Context, Arrival, str], Awaitable[web.Response]]
+
+
+class Route(NamedTuple):
+    """A row of the table: `name` is the label of its metrics."""
+
+    name: str
+    methods: tuple[str, ...]
+    action: Action
+
+
+IN = Route("in", ("GET", "POST"), payloads.one)
+BULK = Route("bulk", ("POST",), payloads.bulk)
+
+
+def route_of(path: str) -> tuple[Route, str]:
+    """Return the route of a path and the id in it. Refused("unknown_route") when there is none."""
+    match path.split("/"):
+        case ["", "in", source_id] if source_id:
+            found = IN, source_id
+        case ["", "in", source_id, "bulk"] if source_id:
+            found = BULK, source_id
+        case _:
+            raise Refused("unknown_route")
+    return (found[0], unquote(found[1])) if "%" in found[1] else found
+
+
+class Routes:
+    """The handler of all requests."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._counted: dict[tuple[str, int], Callable[[], None]] = {}
+        self._timed = {name: metrics.ANSWER_SECONDS.labels(name) for name in metrics.ROUTES}
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        began = perf_counter()
+        name = "other"
+        meter = self._context.meter
+        is_metered = False
+        try:
+            meter.enter()
+            is_metered = True
+            arrival = Arrival(request)
+            route, subject = route_of(arrival.path)
+            name = route.name
+            response = await self._act(route, subject, arrival)
+        except Refused as refused:
+            response = refused.response()
+        finally:
+            if is_metered:
+                meter.leave()
+        self._count(name, response.status)
+        self._timed[name].observe(perf_counter() - began)
+        return response
+
+    async def _act(self, route: Route, subject: str, arrival: Arrival) -> web.Response:
+        method = arrival.request.method
+        if method in route.methods:
+            return await route.action(self._context, arrival, subject)
+        if method == "HEAD":
+            return web.Response()
+        if method == "OPTIONS":
+            return preflight(route)
+        raise Refused("method_not_allowed", Allow=", ".join((*route.methods, "HEAD", "OPTIONS")))
+
+    def _count(self, name: str, status: int) -> None:
+        count = self._counted.get((name, status))
+        if count is None:
+            count = self._counted[name, status] = metrics.REQUESTS.labels(name, str(status)).inc
+        count()
+
+
+def preflight(route: Route) -> web.Response:
+    """Answer a browser that asks whether a page of another site may send."""
+    return web.Response(
+        status=204,
+        headers={
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Methods": ", ".join(route.methods),
+            "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Clicktrail-Token",
+            "Access-Control-Max-Age": "86400",
+        },
+    )
