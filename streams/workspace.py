@@ -70,9 +70,9 @@ class SourceRules:
         self.default_status, self.default_event = mapping.default_status, mapping.default_event
         self.minor_units, self.date_formats = mapping.minor_units, tuple(mapping.date_formats)
         self.currency, self.zone = source.default_currency, ZoneInfo(source.timezone)
-        # Words as sent -> ours. Senders use few words, and folding case costs three calls.
-        self.status_memo: dict[str, str] = {}
-        self.event_memo: dict[str, str | None] = {}
+        # Words as sent -> (trimmed, ours). Senders use few words, and folding case costs three calls.
+        self.status_memo: dict[str, tuple[str | None, str]] = {}
+        self.event_memo: dict[str, tuple[str | None, str | None]] = {}
 
 
 class Workspace:

@@ -1,0 +1,84 @@
+"""The verdicts that a payload carries in itself: everything that is judged before duplicates are looked for, and without state.
+
+The order of judgement is data (rule 6): STEPS, read from top to bottom; the first step that objects decides. The ledger goes on where this
+ends. Two kinds of event pass although they look like a discard: a test that carries an identifier is judged by whether that resolves, and a
+reversal, refund or chargeback is about an earlier conversion, so its place is decided beside its parent (NEEDS_PARENT).
+"""
+
+from collections.abc import Callable
+
+from schemas.event import Event
+from schemas.mapping import APPROVED, TAKEN_BACK, TEST
+from schemas.reasons import FILTERED_EVENT, TEST_DATA, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD, WRONG_STATUS
+
+NEEDS_PARENT = "needs_parent"
+"""Not a reason: what `classify` answers for a reversal, refund or chargeback; the detail is its canonical status."""
+
+PASSED, DECIDED = "passed", "decided"
+NO_WORD = "(none)"
+
+Verdict = tuple[str, str | None]
+Step = Callable[[Event], Verdict | None]
+
+
+def _property(event: Event) -> Verdict | None:
+    """A34: the property is one that the source may use."""
+    problem = event["problem"]
+    return problem if problem and problem[0] == UNAUTHORIZED_ASSET else None
+
+
+def _payload(event: Event) -> Verdict | None:
+    """The payload could be read."""
+    problem = event["problem"]
+    return problem if problem and problem[0] == UNREADABLE_PAYLOAD else None
+
+
+def _test(event: Event) -> Verdict | None:
+    """A11: a test without anything that could resolve to a visit."""
+    return (TEST_DATA, None) if event["is_test"] and not event["click_id"] and not event["refs"] else None
+
+
+def _status(event: Event) -> Verdict | None:
+    """A09: only approved conversions are tracked; the message shows the sender's own word."""
+    status = event["conversion_status"]
+    if status in (APPROVED, TEST):
+        return None
+    if status in TAKEN_BACK:
+        return NEEDS_PARENT, status
+    return WRONG_STATUS, event["original_status"] or NO_WORD
+
+
+def _name(event: Event) -> Verdict | None:
+    """A10: the name is one that the conversion mapping tracks."""
+    return (FILTERED_EVENT, event["original_name"] or NO_WORD) if event["conversion_name"] is None else None
+
+
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("property", _property),
+    ("payload", _payload),
+    ("test", _test),
+    ("status", _status),
+    ("name", _name),
+)
+"""The order of judgement: (name of the step in a trace, the rule)."""
+
+_ALL_PASSED = [[name, PASSED, ""] for name, _ in STEPS]
+
+
+def classify(event: Event) -> Verdict | None:
+    """(reason code, detail) of an event that is decided by itself, (NEEDS_PARENT, status), or None: on to duplicates."""
+    for _, step in STEPS:
+        verdict = step(event)
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def trace(event: Event) -> list[list[str]]:
+    """[step, result, detail] up to the step that decides. The inner lists are shared: append to the outer one, change none."""
+    for reached, (name, step) in enumerate(STEPS):
+        verdict = step(event)
+        if verdict is not None:
+            reason, detail = verdict
+            return [*_ALL_PASSED[:reached], [name, reason, detail or ""]]
+    return list(_ALL_PASSED)

@@ -1,0 +1,179 @@
+"""Our fields out of a payload's parameters, by the rules of its source.
+
+`subject` finds what the payload is about (property, reference, transaction id, click id); ingest needs no more to choose the record's key,
+and because `fill` stands on the same function, the key that ingest chose is the home that the ledger answers to.
+"""
+
+from typing import NamedTuple, TypeVar
+
+from schemas.event import Event, Identifier
+from schemas.mapping import TEST, UNKNOWN
+from schemas.reasons import UNAUTHORIZED_ASSET
+from streams import identifiers, money
+from streams.macros import blank_kind, given
+from streams.shapes import Shape
+from streams.times import event_ms
+from streams.workspace import SourceRules
+
+MEMO_LIMIT = 1000  # words remembered per source; a sender that never repeats a word must not fill the memory
+_YES = frozenset(("1", "true", "yes", "y", "on", "t", "test", "sandbox"))
+_NO = frozenset(("0", "false", "no", "n", "off", "f"))
+# Positions in what `_found` returns: schemas.mapping.FIELDS.
+_CLICK, _TRANSACTION, _REFERENCE, _EVENT, _STATUS, _VALUE, _CURRENCY, _EMAIL, _PHONE, _EXTERNAL, _IP, _TIME, _PROPERTY = range(13)
+
+Found = list[str | None]
+_Words = TypeVar("_Words")
+
+
+class Subject(NamedTuple):
+    """What a payload is about, and where the rest of it stands."""
+
+    property_id: str
+    is_authorized: bool
+    asset: str  # the property that the payload or else the source names
+    reference: str | None
+    transaction_id: str | None
+    click_id: str | None
+    click_problem: str | None
+    shape: Shape
+    found: Found
+
+
+def subject(rules: SourceRules, parameters: dict[str, str]) -> Subject:
+    """The payload's property, reference, transaction id and click id; unexpanded macros and placeholders are none."""
+    shape = rules.lookup.shape(parameters)
+    found = list(map(parameters.get, shape.names))
+    if shape.alternatives:
+        _complete(found, shape, parameters)
+    asset = given(found[_PROPERTY]) or rules.property_id
+    is_authorized = asset in rules.policies
+    click_id, click_problem = _click(found[_CLICK], shape, parameters)
+    return Subject(
+        asset if is_authorized else rules.property_id,
+        is_authorized,
+        asset,
+        given(found[_REFERENCE]),
+        given(found[_TRANSACTION]),
+        click_id,
+        click_problem,
+        shape,
+        found,
+    )
+
+
+def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
+    """Put what the payload says into the event; `event["parameters"]` has its parameters, `received_ms` its time of receipt."""
+    parameters = event["parameters"]
+    about = subject(rules, parameters)
+    found = about.found
+    if not about.is_authorized:
+        event["problem"] = (UNAUTHORIZED_ASSET, about.asset)
+    event["property_id"] = about.property_id
+    event["reference"] = about.reference
+    event["transaction_id"] = about.transaction_id
+    event["click_id"] = about.click_id
+    event["click_problem"] = about.click_problem
+    event["click_param"] = about.shape.click_param
+    _fill_money(event, rules, found[_VALUE], found[_CURRENCY])
+    _fill_words(event, rules, found[_EVENT], found[_STATUS])
+    if about.shape.tests and _is_test(about.shape, parameters):
+        event["is_test"] = True
+    if found[_TIME]:
+        event["event_ms"] = event_ms(found[_TIME], event["received_ms"], rules.zone, rules.date_formats)
+    address = found[_IP]
+    if address:
+        event["ip"] = identifiers.ip(address)
+    _fill_refs(event, rules, about, pii_key)
+
+
+def _complete(found: Found, shape: Shape, parameters: dict[str, str]) -> None:
+    """Fields with several addresses: the first value that is not empty, at last the constant."""
+    for field, names, constant in shape.alternatives:
+        first = found[field]
+        if not first or first.isspace():
+            others = (parameters[name] for name in names)
+            found[field] = next((other for other in others if other and not other.isspace()), constant or first)
+
+
+def _click(first: str | None, shape: Shape, parameters: dict[str, str]) -> tuple[str | None, str | None]:
+    """(click id, why a value that is there is none): a macro in one slot does not hide an id in the next."""
+    if not first:
+        return None, None
+    click_id = first.strip()
+    problem = blank_kind(click_id) if click_id else None
+    if click_id and not problem:
+        return click_id, None
+    others = (given(parameters[name]) for name in shape.click_names)
+    other = next((value for value in others if value), None)
+    return (other, None) if other else (None, problem)
+
+
+def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: str | None) -> None:
+    code = money.currency_code(currency)
+    if text:
+        if code is None:
+            code = (None if text.isascii() and not text.isupper() else money.currency_in(text)) or rules.currency
+        event["value"] = money.amount(text, code, rules.minor_units)
+    event["currency"] = code
+
+
+def _fill_words(event: Event, rules: SourceRules, name: str | None, status: str | None) -> None:
+    """The sender's event name and status word, as sent and as ours."""
+    named = rules.event_memo.get(name) if name else None
+    event["original_name"], event["conversion_name"] = named or _named(rules, name, event["value"])
+    judged = rules.status_memo.get(status) if status else None
+    event["original_status"], event["conversion_status"] = judged or _status(rules, status)
+    if event["conversion_status"] == TEST:
+        event["is_test"] = True
+
+
+def _named(rules: SourceRules, text: str | None, value: str | None) -> tuple[str | None, str | None]:
+    """(the sender's event name, our conversion name or None when it is not mapped)."""
+    word = given(text)
+    if word is None or text is None:
+        name = rules.default_event or ("Purchase" if value and value != "0" else "Lead")
+        is_tracked = rules.default_event or rules.events is None or name in rules.events.values()
+        return None, name if is_tracked else None
+    found = word, word if rules.events is None else rules.events.get(word.casefold())
+    return _remember(rules.event_memo, text, found)
+
+
+def _status(rules: SourceRules, text: str | None) -> tuple[str | None, str]:
+    """(the sender's status word, the canonical status); a missing word is what the source says, and else not approved."""
+    word = text.strip() if text else ""
+    if not word or text is None:
+        return None, rules.default_status or UNKNOWN
+    return _remember(rules.status_memo, text, (word, rules.statuses.get(word.casefold(), UNKNOWN)))
+
+
+def _remember(memo: dict[str, _Words], text: str, found: _Words) -> _Words:
+    if len(memo) >= MEMO_LIMIT:
+        memo.clear()
+    memo[text] = found
+    return found
+
+
+def _is_test(shape: Shape, parameters: dict[str, str]) -> bool:
+    return any(parameters[name].strip().lower() in (_YES if marks else _NO) for name, marks in shape.tests)
+
+
+def _fill_refs(event: Event, rules: SourceRules, about: Subject, pii_key: bytes) -> None:
+    """E-mail, then phone, then external ids, as keys; the first that is a value is quoted in messages as it was passed."""
+    email, phone, external = about.found[_EMAIL], about.found[_PHONE], about.found[_EXTERNAL]
+    texts: list[tuple[str, str]] = []
+    if email:
+        texts.append((identifiers.EMAIL, email))
+    if phone:
+        texts.append((identifiers.PHONE, phone))
+    if external:
+        names = about.shape.external_names
+        texts += [(identifiers.EXTERNAL_ID, event["parameters"][name]) for name in names] or [(identifiers.EXTERNAL_ID, external)]
+    if not texts:
+        return
+    policy = rules.policies.get(about.property_id)
+    refs: list[Identifier] = event["refs"]
+    for kind, text in texts:
+        key = identifiers.key(kind, text, pii_key, policy is not None and policy.gmail_aliases)
+        if key is not None and (kind, key) not in refs:
+            refs.append((kind, key))
+            event["ref_text"] = event["ref_text"] or text.strip()

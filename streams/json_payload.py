@@ -1,0 +1,124 @@
+"""A JSON payload as flat parameters, with every number exactly as it was written.
+
+orjson reads 255 bytes in 1 us but makes a float of a 23-digit id and of 12.50, and keeps the last of keys that occur twice. So its answer is
+taken when nothing of that kind can have happened: only strings, integers, booleans and nulls, and as many colons as keys. Otherwise the
+standard library reads the payload again with numbers left as text (4 us), which also takes NaN, control characters and lone surrogates.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import orjson
+
+DEEPEST = 64  # levels; what lies deeper is named, not listed
+MOST_FIELDS = 4096  # fields that are looked at, level by level, so that a long list of items cannot hide the total of an order
+LONGEST_NAME = 512
+TOO_DEEP = f"(nested deeper than {DEEPEST})"
+
+_WORDS = {None: "", True: "true", False: "false"}
+
+
+def merged(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Pairs as a dict. A name that occurs again has its first value that is not empty; all are there as name.0, name.1, …"""
+    found: dict[str, Any] = {}
+    repeated: dict[str, list[Any]] = {}
+    for name, item in pairs:
+        if name in found:
+            repeated.setdefault(name, [found[name]]).append(item)
+        else:
+            found[name] = item
+    for name, items in repeated.items():
+        found[name] = next((item for item in items if item), items[0])
+        for number, item in enumerate(items):
+            found.setdefault(f"{name}.{number}", item)
+    return found
+
+
+_EXACT = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str, strict=False, object_pairs_hook=merged)
+
+
+def read_json(value: bytes) -> dict[str, str]:
+    """Parameters of a JSON object; nested names are joined by dots. ValueError says where and why it cannot be read."""
+    try:
+        data = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return flatten(_exact(value))
+    if data.__class__ is dict:
+        for name, item in data.items():
+            kind = item.__class__
+            if kind is str:
+                continue
+            if kind is int:
+                data[name] = str(item)
+            elif kind is bool or item is None:
+                data[name] = _WORDS[item]
+            else:
+                break
+        else:
+            if value.count(58) == len(data) or _has_no_double(value, data):
+                data.pop("", None)
+                return data if len(data) <= MOST_FIELDS else dict(islice(data.items(), MOST_FIELDS))
+    return flatten(_exact(value))
+
+
+def _has_no_double(value: bytes, data: dict[str, str]) -> bool:
+    """Whether no key can have occurred twice: each has a colon, and the others stand in names and values (unless escaped)."""
+    if b"\\" in value:
+        return False
+    return value.count(58) == len(data) + sum(name.count(":") + item.count(":") for name, item in data.items())
+
+
+def _exact(value: bytes) -> Any:
+    try:
+        text = value.decode(json.detect_encoding(value))
+    except UnicodeError:
+        text = value.decode("cp1252", "replace")
+    text = text.rstrip(" \t\r\n\0")
+    try:
+        return _EXACT.decode(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"JSON breaks at character {error.pos} of {len(text)}: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError("JSON is nested too deeply") from error
+
+
+def flatten(data: Any) -> dict[str, str]:
+    """Leaves by their dotted paths, level by level. A list of one object is that object. ValueError when there is no name at all."""
+    if data.__class__ is list and len(data) == 1:
+        data = data[0]
+    if data.__class__ not in (dict, list):
+        raise ValueError("JSON holds no object")
+    found: dict[str, str] = {}
+    level: list[tuple[str, Any]] = [("", data)]
+    for _ in range(DEEPEST):
+        below: list[tuple[str, Any]] = []
+        for path, item in _children(level):
+            if item and item.__class__ in (dict, list):
+                if len(below) < MOST_FIELDS:
+                    below.append((path, item))
+            elif path:
+                found.setdefault(path, _text(item))
+            if len(found) >= MOST_FIELDS:
+                return found
+        level = below
+    return found | {path: TOO_DEEP for path, _ in level}
+
+
+def _children(level: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for prefix, node in level:
+        for name, item in node.items() if node.__class__ is dict else enumerate(node):
+            path = f"{prefix}.{name}" if prefix else str(name)
+            yield clean(path[:LONGEST_NAME]), item
+
+
+def _text(item: Any) -> str:
+    if item.__class__ is str:
+        return clean(item)
+    return _WORDS[item] if item is None or item.__class__ is bool else ""  # numbers are text already; what is left is empty
+
+
+def clean(text: str) -> str:
+    """Text without lone surrogates, which neither JSON nor ClickHouse takes back."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
