@@ -111,6 +111,11 @@ class RoleApp(faust.App):  # type: ignore[misc]
         """Fetch a partition again whose task has taken a chunk."""
         self.consumer.on_buffer_drop(faust.types.TP(*at))
 
+    def stable_end(self, at: TopicPartition) -> int | None:
+        """The end of an input as a read_committed consumer last saw it; None before it did."""
+        end: int | None = self.consumer.stable_end(at)
+        return end
+
     async def fail(self, error: BaseException) -> None:
         """End this process: the supervisor starts a successor, which reads from what is committed."""
         fail_at_once(self.conf.id, error)

@@ -31,6 +31,9 @@ from streams.stage import MustWait, Outputs, RecordLike, Stage
 log = structlog.get_logger(__name__)
 
 
+LONGEST_WAIT_S = 20  # shorter than the transaction timeout
+
+
 class LostChunkError(RuntimeError):
     """Records between the task's position and the next chunk never arrived."""
 
@@ -84,7 +87,7 @@ class Task:
         self._outbox = Outbox(kafka, group, partition)
         self._inbox: asyncio.Queue[Chunk | None] = asyncio.Queue()
         self._commit_interval_s = commit_interval_s
-        self._positions: dict[TopicPartition, int] = {}
+        self.positions: dict[TopicPartition, int] = {}
         self._on_drained = on_drained
         self._poison = Poison()
         self._is_closing = False
@@ -164,7 +167,7 @@ class Task:
             if following is None:
                 break
             chunk = following
-        ends = await self._outbox.commit(self._positions)
+        ends = await self._outbox.commit(self.positions)
         self._keep(ends)
         self.progress.commits += 1
         self.progress.last_commit = time.monotonic()
@@ -184,12 +187,12 @@ class Task:
             await self._outbox.send(out)
             if self._overlay is not None and self._changelog is not None:
                 await self._outbox.send_changes(self._changelog, self.partition, self._overlay.accept_chunk())
-        self._positions[chunk.at] = chunk.next
+        self.positions[chunk.at] = chunk.next
         self.progress.records += len(records)
 
     def _continue_with(self, chunk: Chunk) -> Sequence[ConsumerRecord]:
         """The chunk's records from our position on; a hole before them is fatal."""
-        position = self._positions.get(chunk.at)
+        position = self.positions.get(chunk.at)
         if position is None or chunk.start == position:
             return chunk.records
         if chunk.start is None or chunk.start > position:
@@ -204,8 +207,8 @@ class Task:
             except MustWait as wait:
                 self._forget()
                 out = Outputs()
-                while not wait.ready():
-                    await asyncio.sleep(0.01)
+                if not await _wait_until(wait.ready):
+                    return await self._isolate(records, wait)
             except Exception as error:  # noqa: BLE001  poison: find out which record it is
                 self._forget()
                 return await self._isolate(records, error)
@@ -234,3 +237,13 @@ class Task:
     def _forget(self) -> None:
         if self._overlay is not None:
             self._overlay.drop_chunk()
+
+
+async def _wait_until(ready: Callable[[], bool]) -> bool:
+    """Wait for what a stage waits for; False when it does not come in time, which makes the record that needs it poison."""
+    deadline = time.monotonic() + LONGEST_WAIT_S
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.01)
+    return True

@@ -52,6 +52,11 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             metadata_max_age_ms=30_000,
         )
 
+    def stable_end(self, at: TopicPartition) -> int | None:
+        """The last stable offset of an assigned partition, None when it is not known."""
+        consumer = self._consumer
+        return consumer.last_stable_offset(at) if consumer is not None and at in consumer.assignment() else None
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the committed offsets and remember them as the beginnings of the next fetches."""
         committed: Mapping[TP, int] = await super().seek_to_committed()
@@ -81,6 +86,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, record, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
+
+    def stable_end(self, at: TopicPartition) -> int | None:
+        """The last stable offset of a partition, as of the last fetch."""
+        return self._thread.stable_end(at)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
         """Do nothing: offsets are committed by the tasks, inside their transactions."""

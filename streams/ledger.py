@@ -1,0 +1,207 @@
+"""The ledger: the home of an identity. Parse, classify, dedup, settle, fused because none of them needs re-keying.
+
+A payload that is decided without state (more than half of the traffic: pending, rejected, not mapped, unreadable) becomes its row at
+once. Any other joins its home, the home is folded anew (`dedup.py`), and what the fold changed becomes rows, probes and postback
+requests. An answer from attribution is entered in its home, and the same happens.
+
+State, per partition:
+    h:<home>      JSON of the home's entries, in log order (the payload topic's partition is the home's, so append order is log order)
+    e:<event id>  the event of an entry whose verdict may still change; gone as soon as it is final
+The usual conversion writes its home and its event, and half a second later its claim: 300 bytes that stay.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from schemas.event import Event
+from schemas.mapping import TAKEN_BACK
+from streams import dedup, settle
+from streams.classify import classify, trace
+from streams.dedup import Entry
+from streams.identifiers import key as identifier_key
+from streams.lookups import Answer, identifiers_of, probe, send_probe
+from streams.parse import Parser, home
+from streams.postback import Postbacks
+from streams.stage import MustWait, Outputs, RecordLike, State
+from streams.topology import EVENTS, MATCHES
+from streams.workspace import Policy, SettingsBehind, SourceRules, Workspace
+
+DAY_MS = 86_400_000
+
+
+class SettingsMustCome(MustWait):
+    """A payload names settings that this worker has not seen yet."""
+
+    def __init__(self, workspace: Workspace, version: int) -> None:
+        super().__init__(f"settings version {version} has not come, the newest is {workspace.version}")
+        self._workspace = workspace
+        self._version = version
+
+    def ready(self) -> bool:
+        """Whether the settings have come."""
+        return self._workspace.version >= self._version
+
+
+class Ledger:
+    """The stage."""
+
+    def __init__(self, parser: Parser, workspace: Workspace, partitions: int, pii_key: bytes) -> None:
+        """`partitions` of lookups.v1 and postbacks.v1."""
+        self._parser = parser
+        self._workspace = workspace
+        self._partitions = partitions
+        self._pii_key = pii_key
+        self._postbacks = Postbacks(workspace, partitions)
+
+    def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
+        try:
+            if records[0].topic == MATCHES.name:
+                for record in records:
+                    self._on_answer(orjson.loads(record.value or b""), state, out)
+            else:
+                parse = self._parser.parse
+                for record in records:
+                    self._on_event(parse(record), state, out)
+        except SettingsBehind as behind:
+            raise SettingsMustCome(self._workspace, behind.version) from behind
+
+    def _on_event(self, event: Event, state: State, out: Outputs) -> None:
+        found = classify(event)
+        if found is not None and not (event["is_test"] and _is_deferred(event)):
+            reason, detail, sub_reason = found
+            self._emit(event, settle.decided(reason, detail, sub_reason, trace(event)), 1, None, out)
+            return
+        rules = self._rules(event)
+        policy = rules.policies[event["property_id"]]
+        name = home(event)
+        held = state.get(b"h:" + name.encode())
+        entries: list[Entry] = orjson.loads(held) if held else []
+        entry = self._entry(event, rules, policy)
+        if found is not None:
+            entry["d"] = list(found)
+        entries.append(entry)
+        self._judge(name, held, entries, {event["event_id"]: event}, state, out)
+
+    def _on_answer(self, answer: Answer, state: State, out: Outputs) -> None:
+        held = state.get(b"h:" + answer["h"].encode())
+        if held is None:
+            return
+        entries: list[Entry] = orjson.loads(held)
+        for entry in entries:
+            if entry["id"] == answer["e"]:
+                if entry.get("b") and dedup.better(answer, entry.get("a")):
+                    entry["a"] = {key: answer[key] for key in ("click", "m", "n", "model", "losers", "tried") if key in answer}
+                    self._judge(answer["h"], held, entries, {}, state, out)
+                return
+
+    def _rules(self, event: Event) -> SourceRules:
+        rules = self._workspace.source(event["source_id"], event["settings_version"])
+        assert rules is not None, "classify has decided events of unknown sources"
+        return rules
+
+    def _entry(self, event: Event, rules: SourceRules, policy: Policy) -> Entry:
+        entry: Entry = {"id": event["event_id"], "n": event["conversion_name"], "t": event["event_ms"], "u": event["received_ms"]}
+        if event["conversion_status"] in TAKEN_BACK:
+            entry |= {"k": dedup.TAKEN_BACK, "i": f"B|{event['event_id']}"}
+        else:
+            identity, window = identity_of(event, rules)
+            entry |= {"k": dedup.CONVERSION, "i": identity, "w": window, "x": settle.compared(event)}
+            identifiers = identifiers_of(event, policy, self._ip_key(event, policy))
+            if not identifiers:
+                if event["reference"] is not None:
+                    entry["k"] = dedup.BY_REFERENCE
+                else:
+                    entry["a"] = {}
+            if policy.min_click_to_conversion_ms:
+                entry["s"] = policy.min_click_to_conversion_ms
+        if event["is_test"]:
+            entry["test"] = True
+        return entry
+
+    def _ip_key(self, event: Event, policy: Policy) -> str | None:
+        return identifier_key("ip", event["ip"], self._pii_key) if policy.ip_matching and event["ip"] else None
+
+    def _judge(self, name: str, held: bytes | None, entries: list[Entry], events: dict[str, Event], state: State, out: Outputs) -> None:
+        """Fold the home; write rows for what changed, ask what must be asked, keep what may change."""
+        verdicts = dedup.fold(entries)
+        for at, (what, _) in enumerate(verdicts):
+            entry = entries[at]
+            if what == dedup.ASK:
+                self._ask(name, entry, self._event(entry, events, state), out)
+            elif what != dedup.WAIT and ("b" in entry or "r" not in entry):
+                self._settle(at, entries, verdicts, events, state, out)
+        self._keep(name, held, entries, verdicts, events, state)
+
+    def _ask(self, name: str, entry: Entry, event: Event, out: Outputs) -> None:
+        policy = self._rules(event).policies[event["property_id"]]
+        question = probe(event, policy, name, identifiers_of(event, policy, self._ip_key(event, policy)))
+        send_probe(question, self._partitions, out)
+        entry["a"] = dedup.ASKED
+
+    def _settle(self, at: int, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State, out: Outputs) -> None:
+        entry = entries[at]
+        event = self._event(entry, events, state)
+        finding = settle.find(event, at, entries, verdicts, trace(event))
+        verdict = settle.signature(finding)
+        if verdict == entry.get("v"):
+            return
+        entry["v"] = verdict
+        entry["r"] = entry.get("r", 0) + 1
+        self._emit(event, finding, entry["r"], entry["i"], out)
+        if verdicts[at][0] == dedup.OK:
+            self._postbacks.request(event, finding, entry, entries, out)
+
+    def _keep(self, name: str, held: bytes | None, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State) -> None:
+        """Keep a home that may change with its events, a final one as its claims only; write only what differs from what is held."""
+        finals = dedup.final(entries, verdicts)
+        kept = dedup.claims(entries, verdicts) if all(finals) else dedup.bounded(entries, verdicts, finals)
+        open_ids = {entry["id"] for entry, is_final in zip(entries, finals, strict=True) if not is_final} & {entry["id"] for entry in kept}
+        for entry in entries:
+            event_key = b"e:" + entry["id"].encode()
+            if entry["id"] not in open_ids:
+                if entry.pop("b", None):
+                    state.delete(event_key)
+            elif "b" not in entry:
+                entry["b"] = 1
+                state.put(event_key, orjson.dumps(events[entry["id"]]))
+        now = orjson.dumps(kept) if kept else None
+        if now is not None and now != held:
+            state.put(b"h:" + name.encode(), now)
+
+    def _event(self, entry: Entry, events: dict[str, Event], state: State) -> Event:
+        event = events.get(entry["id"])
+        if event is None:
+            event = events[entry["id"]] = orjson.loads(state.get(b"e:" + entry["id"].encode()) or b"")
+        return event
+
+    def _emit(self, event: Event, finding: settle.Finding, revision: int, identity: str | None, out: Outputs) -> None:
+        row = settle.row(event, finding, revision, identity)
+        out.send(EVENTS.name, event["partition"], event["event_id"].encode(), orjson.dumps(row))
+
+
+def _is_deferred(event: Event) -> bool:
+    """Whether a test has something to be looked up by: then its decision waits for that (A11: only tests that resolve are more than that)."""
+    return event["problem"] is None and (event["click_id"] is not None or bool(event["refs"]))
+
+
+def identity_of(event: Event, rules: SourceRules) -> tuple[str, int | None]:
+    """(identity, dedup window in ms) within its home (rules 4 and 5): by transaction id, else click and value, else the bytes.
+
+    Tests have identities of their own: a recorded test never makes a live conversion a duplicate.
+    """
+    policy = rules.dedup
+    test = "|test" if event["is_test"] else ""
+    if event["transaction_id"] is not None:
+        extra = "".join(f"|{event['parameters'].get(name, '')}" for name in policy.attributes)
+        days = policy.transaction_window_days
+        return f"T|{event['conversion_name']}|{event['transaction_id']}{extra}{test}", None if days is None else int(days * DAY_MS)
+    if event["click_id"] is not None and policy.without_transaction_id == "click_and_value":
+        what = f"{event['conversion_name']}|{event['click_id']}|{event['value']}|{event['currency']}"
+        return f"C|{what}{test}", _ms(policy.click_window_s)
+    return f"P|{event['payload_sha256']}{test}", _ms(policy.payload_window_s)
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)

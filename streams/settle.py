@@ -1,0 +1,187 @@
+"""Settle: a verdict becomes a row, and a recorded conversion a postback request.
+
+The row says what was decided, in the words of `schemas/reasons.py`, and shows why: the trace of the steps in their order, the click and
+the candidates that lost, the key and the gap of a duplicate. Judging the evidence alone gives the verdict again.
+"""
+
+from typing import Any
+
+from schemas import reasons
+from schemas.event import Event, Row
+from streams import dedup
+from streams.dedup import Entry, Verdict
+from streams.lookups import CLICK_ID, IP
+
+COMPARED = ("value", "currency", "click_id", "source_id", "conversion_name")  # what of a duplicate may differ from its original
+
+Finding = dict[str, Any]
+"""What differs between verdicts: reason, detail (the slot of its message), sub_reason, evidence, and the row's links."""
+
+Step = list[str]
+
+
+def decided(reason: str, detail: str | None, sub_reason: str | None, steps: list[Step]) -> Finding:
+    """A verdict that needed no state: test data, wrong status, filtered event type, unauthorised, unreadable."""
+    return {"reason": reason, "detail": detail, "sub": sub_reason, "steps": steps, "evidence": {}}
+
+
+def find(event: Event, at: int, entries: list[Entry], verdicts: list[Verdict], steps: list[Step]) -> Finding:
+    """Turn one verdict of the fold into what the row will say."""
+    what, target = verdicts[at]
+    return _FINDERS[what](event, entries[at], entries[target] if target >= 0 else None, steps)
+
+
+def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    answer = entry["a"] if parent is None else parent["a"]
+    click = answer["click"]
+    kind = answer["m"] if parent is None else "event"
+    age = entry["t"] - click["t"]
+    return {
+        "reason": reasons.RECORDED, "click_id": click["id"], "match_kind": kind, "campaign_id": click.get("c"), "traffic_source_id": click.get("s"),
+        "parent": parent["id"] if parent else None,
+        "steps": [*steps, ["duplicate", "pass", "first of its identity"], ["attribution", "pass", f"{kind}: click {click['id']}, {age} ms before"]],
+        "evidence": _attribution(answer) | {"age_ms": age},
+    }  # fmt: skip
+
+
+def _attribution(answer: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"click": answer["click"], "match": answer["m"], "model": answer["model"]}
+    if answer.get("losers"):
+        found["losers"] = answer["losers"]
+    if answer.get("tried"):
+        found["tried"] = answer["tried"]
+    return found
+
+
+def _duplicate(event: Event, entry: Entry, original: Entry | None, steps: list[Step]) -> Finding:
+    assert original is not None
+    mine, theirs = compared(event), original["x"]
+    differing = {name: [theirs.get(name), mine.get(name)] for name in COMPARED if mine.get(name) != theirs.get(name)}
+    gap = entry["u"] - original["u"]
+    key, sub_reason = _KEYS[entry["i"][0]]
+    evidence: dict[str, Any] = {"key": key, "original": original["id"], "gap_ms": gap, "differing": differing}
+    if key == "transaction_id" and "value" in differing:
+        evidence["is_other_amount"] = True
+    return {
+        "reason": reasons.DUPLICATE, "detail": original["id"], "sub": sub_reason, "duplicate_of": original["id"], "evidence": evidence,
+        "steps": [*steps, ["duplicate", "stop", f"same {key} as {original['id']}, {gap} ms before"]],
+    }  # fmt: skip
+
+
+def _miss(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:
+    tried: list[list[str | None]] = entry["a"].get("tried") or []
+    sub_reason, where = (tried[0][1], tried[0][2]) if tried else (event["click_problem"] or reasons.NO_IDENTIFIER, None)
+    reason, detail = _missed(event, tried[0][0] if tried else None)
+    said = "; ".join(f"{kind}: {why}{f' ({more})' if more else ''}" for kind, why, more in tried) or f"no value in {event['click_param']}"
+    evidence: dict[str, Any] = {"tried": tried} if tried else {"parameter": event["click_param"]}
+    if where:
+        evidence["detail"] = where
+    return {
+        "reason": reason, "detail": detail, "sub": sub_reason, "evidence": evidence,
+        "steps": [*steps, ["duplicate", "pass", "nothing recorded before"], ["attribution", "stop", said]],
+    }  # fmt: skip
+
+
+def _missed(event: Event, kind: str | None) -> tuple[str, str | None]:
+    """(reason, detail) of a conversion that found no click, by what it was looked for with (rule 7)."""
+    if event["is_test"]:
+        return reasons.TEST_DATA, None
+    if kind is None:
+        return reasons.NO_CLICK_ID, event["click_param"]
+    if kind == CLICK_ID:
+        return (reasons.INVALID_MEMBER_LINK if event["type"] == reasons.REFERRAL_KIND else reasons.UNKNOWN_CLICK_ID), None
+    if kind == IP:
+        return reasons.NO_IP_MATCH, None
+    return reasons.CANT_FIND_REFID, event["ref_text"]
+
+
+def _too_soon(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    answer = entry["a"]
+    age = entry["t"] - answer["click"]["t"]
+    return {
+        "reason": reasons.FRAUD_RULE, "detail": "min_click_to_conversion_s", "sub": reasons.TOO_SOON, "click_id": answer["click"]["id"],
+        "evidence": _attribution(answer) | {"age_ms": age, "least_ms": entry["s"]},
+        "steps": [*steps, ["duplicate", "pass", "first of its identity"], ["attribution", "stop", f"{age} ms after its click, at least {entry['s']}"]],
+    }  # fmt: skip
+
+
+def _deferred(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    reason, detail, sub_reason = entry["d"]
+    return {
+        "reason": reason, "detail": detail, "sub": sub_reason, "click_id": entry["a"]["click"]["id"], "evidence": _attribution(entry["a"]),
+        "steps": [*steps, ["test", "pass", f"click {entry['a']['click']['id']}"], ["status", "stop", detail or ""]],
+    }  # fmt: skip
+
+
+def _linked(event: Event, entry: Entry, parent: Entry | None, steps: list[Step]) -> Finding:
+    assert parent is not None
+    return {
+        "reason": reasons.WRONG_STATUS, "detail": event["original_status"] or event["conversion_status"], "sub": reasons.TAKEN_BACK,
+        "parent": parent["id"], "click_id": _click_of(parent), "evidence": {"parent": parent["id"], "gap_ms": entry["u"] - parent["u"]},
+        "steps": [*steps, ["status", "stop", f"{event['conversion_status']} of {parent['id']}"]],
+    }  # fmt: skip
+
+
+def _click_of(entry: Entry) -> str | None:
+    answer = entry.get("a")
+    return answer["click"]["id"] if isinstance(answer, dict) and "click" in answer else None
+
+
+def _orphan(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    wanted = event["reference"] or event["transaction_id"]
+    return {
+        "reason": reasons.CANT_FIND_EVENT, "detail": wanted, "sub": reasons.PARENT_MISSING, "evidence": {"reference": wanted},
+        "steps": [*steps, ["reference", "stop", f"no recorded conversion {wanted}"]],
+    }  # fmt: skip
+
+
+_FINDERS = {
+    dedup.OK: _recorded, dedup.DUPLICATE: _duplicate, dedup.MISS: _miss, dedup.TOO_SOON: _too_soon, dedup.DECIDED: _deferred,
+    dedup.LINKED: _linked, dedup.ORPHAN: _orphan,
+}  # fmt: skip
+
+# First letter of an identity -> what matched, and its sub-reason.
+_KEYS = {
+    "T": ("transaction_id", reasons.SAME_TRANSACTION),
+    "C": ("click_id, name, value, currency", reasons.SAME_CLICK_AND_VALUE),
+    "P": ("payload", reasons.SAME_PAYLOAD),
+}
+
+
+def compared(event: Event) -> dict[str, Any]:
+    """What of an event is kept to tell how a duplicate differs from it."""
+    return {name: event[name] for name in COMPARED}  # type: ignore[literal-required]
+
+
+def signature(finding: Finding) -> str:
+    """What makes a later verdict another one: a new revision is written only when this changes."""
+    get = finding.get
+    return "|".join([finding["reason"], get("sub") or "", get("click_id") or "", get("match_kind") or "", get("duplicate_of") or get("parent") or ""])
+
+
+def row(event: Event, finding: Finding, revision: int, identity: str | None) -> Row:
+    """The row of the event log."""
+    get = finding.get
+    reason = reasons.REASON_BY_CODE[finding["reason"]]
+    is_ok = reason.status == reasons.OK
+    made: Row = {
+        "event_id": event["event_id"], "account_id": event["account_id"], "property_id": event["property_id"], "source_id": event["source_id"],
+        "type": event["type"], "received_ms": event["received_ms"], "event_ms": event["event_ms"],
+        "status": reason.status, "reason": reason.code, "sub_reason": get("sub"),
+        "message": reasons.message(reason.code, get("detail")), "view_status": reasons.view_status(reason.code, event["type"]),
+        "conversion_name": event["conversion_name"], "original_name": event["original_name"],
+        "conversion_status": event["conversion_status"], "original_status": event["original_status"],
+        "value": event["value"] or ("0" if is_ok else None), "currency": event["currency"],
+        "click_id": get("click_id") or event["click_id"], "match_kind": get("match_kind"),
+        "campaign_id": get("campaign_id"), "traffic_source_id": get("traffic_source_id"),
+        "transaction_id": event["transaction_id"], "identity": identity,
+        "duplicate_of": get("duplicate_of"), "parent_event_id": get("parent"), "is_test": event["is_test"], "revision": revision,
+        "settings_version": event["settings_version"], "trace": finding["steps"], "evidence": finding["evidence"],
+        "parameters": event["parameters"], "payload_sha256": event["payload_sha256"],
+        "topic": event["topic"], "partition": event["partition"], "offset": event["offset"],
+    }  # fmt: skip
+    if "payload" in event:
+        made["payload"] = event["payload"]
+    else:
+        made["payload_b64"] = event["payload_b64"]
+    return made
