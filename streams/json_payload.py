@@ -45,20 +45,20 @@ def read_json(value: bytes) -> dict[str, str]:
         data = orjson.loads(value)
     except orjson.JSONDecodeError:
         return flatten(_exact(value))
-    if data.__class__ is dict:
+    if type(data) is dict:
         for name, item in data.items():
-            kind = item.__class__
-            if kind is str:
+            if type(item) is str:
                 continue
-            if kind is int:
+            if type(item) is int:
                 data[name] = str(item)
-            elif kind is bool or item is None:
+            elif item is None or type(item) is bool:
                 data[name] = _WORDS[item]
             else:
                 break
         else:
             if value.count(58) == len(data) or _has_no_double(value, data):
-                data.pop("", None)
+                if "" in data:
+                    del data[""]
                 return data if len(data) <= MOST_FIELDS else dict(islice(data.items(), MOST_FIELDS))
     return flatten(_exact(value))
 

@@ -37,7 +37,7 @@ PLACEHOLDERS = frozenset(
 )
 _BARE_MACROS = "replace replaceme replace_me clickid click_id click-id subid sub_id your_click_id insert_click_id insert_click_id_here"
 _WORDS = dict.fromkeys(PLACEHOLDERS, PLACEHOLDER) | dict.fromkeys(_BARE_MACROS.split(), MACRO_UNEXPANDED)
-_LONGEST_BARE = max(len(word) for word in _WORDS if word.isalnum())
+LONGEST_BARE = max(len(word) for word in _WORDS if word.isalnum())  # a longer value of letters and digits is one
 
 # Styles: design/3-trade.md, section 3. A macro anywhere in the value spoils it ("aff_{subid}").
 _MACRO = re.compile(
@@ -50,7 +50,7 @@ _MACRO = re.compile(
 def blank_kind(value: str) -> str | None:
     """macro_unexpanded or placeholder when a trimmed value is none, else None."""
     if value.isalnum():  # nearly every id: no macro has only letters and digits, and no placeholder is long
-        return _WORDS.get(value.lower()) if len(value) <= _LONGEST_BARE else None
+        return _WORDS.get(value.lower()) if len(value) <= LONGEST_BARE else None
     found = _WORDS.get(value.lower().replace(" ", "_"))
     if found or (value.replace("-", "").isalnum() and not value.startswith(("--", "REPLACE"))):  # a UUID
         return found
@@ -61,7 +61,9 @@ def blank_kind(value: str) -> str | None:
 
 def given(value: str | None) -> str | None:
     """The value when it is one: trimmed, and neither empty, macro nor placeholder."""
-    if value is None:
+    if not value:
         return None
+    if len(value) > LONGEST_BARE and value.isalnum():  # nearly every id
+        return value
     value = value.strip()
     return None if not value or blank_kind(value) else value

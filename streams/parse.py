@@ -85,15 +85,8 @@ class Parser:
         found = dict(headers)
         query = found.get(QUERY)
         parameters, cause = read(value, _text(found.get(CONTENT_TYPE)), _text(found.get(METHOD)), as_text(query) if query else "")
-        subject = fields.subject(rules, {} if cause else parameters)
-        return home_of(
-            rules.account_id,
-            subject.property_id,
-            subject.reference,
-            subject.transaction_id,
-            subject.click_id,
-            sha256(value).hexdigest(),
-        )
+        property_id, _, reference, transaction_id, click_id, _, _, _ = fields.subject(rules, {} if cause else parameters)
+        return home_of(rules.account_id, property_id, reference, transaction_id, click_id, sha256(value).hexdigest())
 
     def _context(self, headers: dict[str, bytes]) -> Context:
         get = headers.get

@@ -47,13 +47,14 @@ class Lookup:
     def shape(self, parameters: dict[str, str]) -> Shape:
         """The shape of a payload with these parameters."""
         names = tuple(parameters)
-        found = self._shapes.get(names)
-        if found is None:
+        try:
+            return self._shapes[names]
+        except KeyError:
             found = self._match(names)
-            if len(names) <= WIDEST_SHAPE:
-                if len(self._shapes) >= SHAPE_LIMIT:
-                    self._shapes.clear()
-                self._shapes[names] = found
+        if len(names) <= WIDEST_SHAPE:
+            if len(self._shapes) >= SHAPE_LIMIT:
+                self._shapes.clear()
+            self._shapes[names] = found
         return found
 
     def _match(self, names: tuple[str, ...]) -> Shape:
