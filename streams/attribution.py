@@ -190,6 +190,7 @@ def _send_home(question: Probe, click: Click | None, losers: list[Any], out: Out
     }  # fmt: skip
     if click is not None:
         answer["click"] = click
+        answer["tried"] = question["tried"][: question["n"]]  # what was missed before it: its own late coming is no part of the verdict
     if losers:
         answer["losers"] = losers
     out.send(MATCHES.name, question["at"], question["h"].encode(), orjson.dumps(answer))

@@ -18,7 +18,7 @@ import orjson
 from schemas.event import Event
 from schemas.mapping import TAKEN_BACK
 from streams import dedup, settle
-from streams.classify import classify, trace
+from streams.classify import NEEDS_PARENT, classify, trace
 from streams.dedup import Entry
 from streams.identifiers import key as identifier_key
 from streams.lookups import Answer, identifiers_of, probe, send_probe
@@ -69,18 +69,21 @@ class Ledger:
 
     def _on_event(self, event: Event, state: State, out: Outputs) -> None:
         found = classify(event)
-        if found is not None and not (event["is_test"] and _is_deferred(event)):
-            reason, detail, sub_reason = found
-            self._emit(event, settle.decided(reason, detail, sub_reason, trace(event)), 1, None, out)
-            return
+        if found is not None and found[0] != NEEDS_PARENT:
+            decision = (*found, settle.sub_reason(event, found[0]))
+            if not (event["is_test"] and _is_deferred(event)):
+                self._emit(event, settle.decided(*decision, trace(event)), 1, None, out)
+                return
+        else:
+            decision = None
         rules = self._rules(event)
         policy = rules.policies[event["property_id"]]
         name = home(event)
         held = state.get(b"h:" + name.encode())
         entries: list[Entry] = orjson.loads(held) if held else []
         entry = self._entry(event, rules, policy)
-        if found is not None:
-            entry["d"] = list(found)
+        if decision is not None:
+            entry["d"] = decision
         entries.append(entry)
         self._judge(name, held, entries, {event["event_id"]: event}, state, out)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas import reasons
 from schemas.event import Event, Row
+from schemas.mapping import UNKNOWN
 from streams import dedup
 from streams.dedup import Entry, Verdict
 from streams.lookups import CLICK_ID, IP
@@ -25,6 +26,19 @@ def decided(reason: str, detail: str | None, sub_reason: str | None, steps: list
     return {"reason": reason, "detail": detail, "sub": sub_reason, "steps": steps, "evidence": {}}
 
 
+def sub_reason(event: Event, reason: str) -> str | None:
+    """The cause behind a verdict that needed no state."""
+    if reason == reasons.WRONG_STATUS:
+        if event["original_status"] is None:
+            return reasons.NO_STATUS
+        return reasons.UNKNOWN_WORD if event["conversion_status"] == UNKNOWN else reasons.NOT_APPROVED
+    if reason == reasons.UNAUTHORIZED_ASSET:
+        if event["type"] == "":
+            return reasons.SOURCE_MISSING
+        return reasons.PROPERTY_NOT_BOUND
+    return reasons.NO_IDENTIFIER if reason == reasons.TEST_DATA else None
+
+
 def find(event: Event, at: int, entries: list[Entry], verdicts: list[Verdict], steps: list[Step]) -> Finding:
     """Turn one verdict of the fold into what the row will say."""
     what, target = verdicts[at]
@@ -39,7 +53,7 @@ def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step
     return {
         "reason": reasons.RECORDED, "click_id": click["id"], "match_kind": kind, "campaign_id": click.get("c"), "traffic_source_id": click.get("s"),
         "parent": parent["id"] if parent else None,
-        "steps": [*steps, ["duplicate", "pass", "first of its identity"], ["attribution", "pass", f"{kind}: click {click['id']}, {age} ms before"]],
+        "steps": [*steps, ["duplicate", "passed", "first of its identity"], ["attribution", "passed", f"{kind}: click {click['id']}, {age} ms before"]],
         "evidence": _attribution(answer) | {"age_ms": age},
     }  # fmt: skip
 
@@ -64,7 +78,7 @@ def _duplicate(event: Event, entry: Entry, original: Entry | None, steps: list[S
         evidence["is_other_amount"] = True
     return {
         "reason": reasons.DUPLICATE, "detail": original["id"], "sub": sub_reason, "duplicate_of": original["id"], "evidence": evidence,
-        "steps": [*steps, ["duplicate", "stop", f"same {key} as {original['id']}, {gap} ms before"]],
+        "steps": [*steps, ["duplicate", "decided", f"same {key} as {original['id']}, {gap} ms before"]],
     }  # fmt: skip
 
 
@@ -78,7 +92,7 @@ def _miss(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Fin
         evidence["detail"] = where
     return {
         "reason": reason, "detail": detail, "sub": sub_reason, "evidence": evidence,
-        "steps": [*steps, ["duplicate", "pass", "nothing recorded before"], ["attribution", "stop", said]],
+        "steps": [*steps, ["duplicate", "passed", "nothing recorded before"], ["attribution", "decided", said]],
     }  # fmt: skip
 
 
@@ -101,7 +115,7 @@ def _too_soon(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) ->
     return {
         "reason": reasons.FRAUD_RULE, "detail": "min_click_to_conversion_s", "sub": reasons.TOO_SOON, "click_id": answer["click"]["id"],
         "evidence": _attribution(answer) | {"age_ms": age, "least_ms": entry["s"]},
-        "steps": [*steps, ["duplicate", "pass", "first of its identity"], ["attribution", "stop", f"{age} ms after its click, at least {entry['s']}"]],
+        "steps": [*steps, ["duplicate", "passed", "first of its identity"], ["attribution", "decided", f"{age} ms after its click, at least {entry['s']}"]],
     }  # fmt: skip
 
 
@@ -109,7 +123,7 @@ def _deferred(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) ->
     reason, detail, sub_reason = entry["d"]
     return {
         "reason": reason, "detail": detail, "sub": sub_reason, "click_id": entry["a"]["click"]["id"], "evidence": _attribution(entry["a"]),
-        "steps": [*steps, ["test", "pass", f"click {entry['a']['click']['id']}"], ["status", "stop", detail or ""]],
+        "steps": [*steps[:2], ["test", "passed", f"click {entry['a']['click']['id']}"], *steps[3:]],
     }  # fmt: skip
 
 
@@ -118,7 +132,7 @@ def _linked(event: Event, entry: Entry, parent: Entry | None, steps: list[Step])
     return {
         "reason": reasons.WRONG_STATUS, "detail": event["original_status"] or event["conversion_status"], "sub": reasons.TAKEN_BACK,
         "parent": parent["id"], "click_id": _click_of(parent), "evidence": {"parent": parent["id"], "gap_ms": entry["u"] - parent["u"]},
-        "steps": [*steps, ["status", "stop", f"{event['conversion_status']} of {parent['id']}"]],
+        "steps": [*steps, ["status", "decided", f"{event['conversion_status']} of {parent['id']}"]],
     }  # fmt: skip
 
 
@@ -131,7 +145,7 @@ def _orphan(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> F
     wanted = event["reference"] or event["transaction_id"]
     return {
         "reason": reasons.CANT_FIND_EVENT, "detail": wanted, "sub": reasons.PARENT_MISSING, "evidence": {"reference": wanted},
-        "steps": [*steps, ["reference", "stop", f"no recorded conversion {wanted}"]],
+        "steps": [*steps, ["reference", "decided", f"no recorded conversion {wanted}"]],
     }  # fmt: skip
 
 

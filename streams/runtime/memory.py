@@ -65,7 +65,8 @@ class Memory:
         """Receive a payload as ingest would."""
         named = {SOURCE: source_id, SETTINGS_VERSION: str(self.workspace.version), **(headers or {})}
         packed = [(name, text.encode()) for name, text in named.items()]
-        home = self.parser.home_of_record(Record(PAYLOADS.name, 0, 0, received_ms, None, value, packed)).encode()
+        rules = self.workspace.source(source_id, int(named[SETTINGS_VERSION]))
+        home = (self.parser.route(rules, value, packed) if rules else source_id).encode()
         return self.append(PAYLOADS.name, partition_of(home, self.partitions), home, value, packed, received_ms)
 
     def visit(self, visit: Mapping[str, Any]) -> Record:
