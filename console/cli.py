@@ -15,7 +15,7 @@ from console import output
 from console.commands import apply, config, data, dlq, doctor, events, explain, feed, groups, kafka_topics, lifecycle, worker
 from streams.runtime.errors import ClicktrailError, exit_code
 
-VERBS = (
+VERBS: tuple[tuple[str, output.Command], ...] = (
     ("up", lifecycle.up),
     ("down", lifecycle.down),
     ("status", lifecycle.status),
@@ -35,7 +35,7 @@ VERBS = (
     ("lag", groups.lag),
 )
 
-GROUPS = (
+GROUPS: tuple[tuple[str, str, tuple[tuple[str, output.Command], ...]], ...] = (
     ("topics", "The topics of the topology.", (("ls", kafka_topics.ls), ("apply", kafka_topics.apply))),
     ("dlq", "Dead letters: records that no stage could process.", (("ls", dlq.ls), ("show", dlq.show))),
     ("config", "The settings of this process.", (("show", config.show), ("check", config.check))),

@@ -86,5 +86,5 @@ def explained(row: dict[str, Any]) -> Explanation:
         "evidence": facts(decoded(row["evidence"]) or {}),
         "because": sub_reason.text if sub_reason else None,
         "causes": [] if sub_reason or reason is None else list(reason.causes),
-        "remedy": (sub_reason or reason).remedy if sub_reason or reason else "",
+        "remedy": sub_reason.remedy if sub_reason else reason.remedy if reason else "",
     }

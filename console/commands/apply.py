@@ -51,7 +51,7 @@ def apply(
         done = asyncio.run(workspace_apply.make_so(settings, wanted, author or _user(), why, is_pruning=prune))
         changes = [
             {name: row[name] for name in ("action", "entity", "entity_id", "diff", "activity_id", "settings_version")} for row in done
-        ]  # type: ignore[literal-required]
+        ]
     if as_json:
         output.show_json({"dry_run": dry_run, "changes": changes})
     else:

@@ -23,13 +23,19 @@ def sql(
     sys.stdout.buffer.flush()
 
 
-def migrate(as_json: output.AsJson = False) -> None:
+def migrate(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what is pending; exit code 1 if anything is.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
     """Bring the tables and views of the database up to date."""
     from sinks.migrations import migrate as run
 
-    settings = context.load()
-    applied = list(run(settings.clickhouse.url) or ())
+    clickhouse = context.load().clickhouse
+    names = run(clickhouse.dsn(), clickhouse.database, clickhouse.cluster, is_dry_run=dry_run)
     if as_json:
-        output.show_json({"applied": [str(item) for item in applied]})
+        output.show_json({"dry_run": dry_run, "migrations": names})
+    elif names:
+        output.note(f"{'Pending' if dry_run else 'Applied'}: {', '.join(names)}.")
     else:
-        output.note(f"Applied {len(applied)} migrations." if applied else "The database is up to date.")
+        output.note("The database is up to date.")
+    output.finding(dry_run and bool(names))

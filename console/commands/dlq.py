@@ -78,7 +78,10 @@ def ls(limit: Annotated[int, typer.Option(min=1, help="How many per partition.")
     output.finding(bool(rows))
 
 
-def show(dead_letter: Annotated[str, typer.Argument(metavar="ID", help="dlq.<topic>/<partition>/<offset>, from `dlq ls`.")], as_json: output.AsJson = False) -> None:
+def show(
+    dead_letter: Annotated[str, typer.Argument(metavar="ID", help="dlq.<topic>/<partition>/<offset>, from `dlq ls`.")],
+    as_json: output.AsJson = False,
+) -> None:
     """Show a dead letter with its bytes and why it is one."""
     topic = dead_letter.split("/")[0]
     rows = asyncio.run(read(context.load(), [topic], 1_000_000)) if topic in {found.name for found in DEAD_LETTERS} else []

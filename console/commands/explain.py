@@ -25,7 +25,9 @@ SELECT * FROM (
 """
 
 
-def explain(event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027.")], as_json: output.AsJson = False) -> None:
+def explain(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027.")], as_json: output.AsJson = False
+) -> None:
     """Say why an event has its verdict: each rule, what it compared, and what to do next."""
     from console.explaining import explained
 
@@ -65,7 +67,9 @@ def with_gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     before: datetime | None = None
     for row in rows:
-        found.append({"at": row["at"], "since": "" if before is None else f"+{spoken(row['at'] - before)}", **{k: row[k] for k in row if k != "at"}})
+        found.append(
+            {"at": row["at"], "since": "" if before is None else f"+{spoken(row['at'] - before)}", **{k: row[k] for k in row if k != "at"}}
+        )
         before = row["at"]
     return found
 

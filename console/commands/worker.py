@@ -1,7 +1,12 @@
 """`clicktrail worker ROLE`: the process that production runs N times, and that `up` runs once per role."""
 
+import asyncio
+import contextlib
+import importlib
+import signal
 import sys
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import typer
 
@@ -17,20 +22,23 @@ ROLES = ("ingest", *STAGE_ROLES, "sink")
 def run(role: str, settings: Settings) -> int:
     """Run a role until it ends and return its exit code. Modules are imported here: a role loads only what is its own."""
     if role in STAGE_ROLES:
-        from streams.runtime.app import run_role
+        from streams.runtime.roles import run_role
 
-        return int(run_role(role, settings) or 0)
-    if role == "ingest":
-        from streams.ingest.role import run as run_ingest
-
-        start = run_ingest
-    else:
-        from sinks.role import run as run_sink
-
-        start = run_sink
+        run_role(role, settings)
+        return 0
     import uvloop
 
-    uvloop.run(start(settings))
+    module = importlib.import_module("streams.ingest.role" if role == "ingest" else "sinks.role")
+    return int(uvloop.run(until_signal(module.run(settings))))
+
+
+async def until_signal(role: Coroutine[Any, Any, None]) -> int:
+    """Run a role; SIGTERM and SIGINT cancel it, and it ends in its own order."""
+    running, loop = asyncio.ensure_future(role), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
     return 0
 
 

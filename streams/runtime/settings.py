@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -73,6 +74,14 @@ class ClickHouseSettings(Group):
     user: str = Field(default="default", description="user of the sink and of queries")
     password: SecretStr = Field(default=SecretStr(""), description="its password")
     cluster: str = Field(default="", description="cluster name: tables become Replicated and Distributed, ON CLUSTER")
+
+    def dsn(self) -> str:
+        """Return the URL with user and password in it, for clients that take nothing else; never log it."""
+        password = self.password.get_secret_value()
+        if not password and self.user == "default":
+            return self.url
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{quote(self.user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 class IngestSettings(Group):

@@ -1,0 +1,100 @@
+"""`clicktrail doctor`: is everything there, does it hang together, and does every payload have its row?"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from console import context, output
+from streams.runtime.errors import ClicktrailError
+from streams.runtime.settings import Settings
+
+LAG_TO_MENTION = 10_000
+
+
+class Result(NamedTuple):
+    """One check: `state` is ok, warning or failed; `remedy` is the next step."""
+
+    check: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def _kafka(settings: Settings) -> list[Result]:
+    from streams.runtime import topics
+
+    asyncio.run(topics.require(settings))
+    return [Result("kafka topics", "ok", settings.kafka.bootstrap_servers)]
+
+
+def _lag(settings: Settings) -> list[Result]:
+    from console.commands.groups import measure, summary
+
+    results = []
+    for row in summary(asyncio.run(measure(settings))):
+        state = "warning" if row["lag"] > LAG_TO_MENTION else "ok"
+        results.append(
+            Result(f"{row['role']} lag", state, f"{row['lag']} records of {row['topic']}", "Is the role running?" if state != "ok" else "")
+        )
+    return results
+
+
+def _tables(settings: Settings) -> list[Result]:
+    from sinks.migrations import status
+
+    states = status(settings.clickhouse.dsn(), settings.clickhouse.database)
+    bad = [f"{row.name} {row.state}" for row in states if row.state != "applied"]
+    if bad:
+        return [Result("clickhouse tables", "failed", ", ".join(bad), "Run `clicktrail migrate`.")]
+    return [Result("clickhouse tables", "ok", settings.clickhouse.url)]
+
+
+def _roles(settings: Settings) -> list[Result]:
+    from console.commands.lifecycle import _ready
+    from deploy.local.plan import ROLES
+    from streams.runtime.health import port_of
+
+    found = [(role, _ready(f"http://127.0.0.1:{port_of(settings, role)}/readyz?verbose")) for role in ROLES]
+    return [
+        Result(f"role {role}", "ok" if ready == "ok" else "failed", ready, "" if ready == "ok" else "See its log.") for role, ready in found
+    ]
+
+
+def _settings(settings: Settings) -> list[Result]:
+    settings.pii_secret()
+    return [Result("settings", "ok", f"data in {settings.data_dir}")]
+
+
+def _conservation(settings: Settings) -> list[Result]:
+    """Every payload up to the watermark has exactly one current row (sinks.conservation)."""
+    from console.conservation import result
+
+    return [Result("conservation", *result(settings))]
+
+
+CHECKS: tuple[Callable[[Settings], list[Result]], ...] = (_settings, _kafka, _tables, _roles, _lag)
+
+
+def _guarded(check: Callable[[Settings], list[Result]], settings: Settings) -> list[Result]:
+    """Run a check; what it cannot do is its finding, and the other checks go on."""
+    name = check.__name__.strip("_")
+    try:
+        return check(settings)
+    except ClicktrailError as error:
+        return [Result(name, "failed", error.what, error.remedy)]
+    except Exception as error:  # noqa: BLE001 - a doctor that falls over tells nothing
+        return [Result(name, "failed", f"{type(error).__name__}: {str(error)[:200]}")]
+
+
+def doctor(
+    conservation: Annotated[bool, typer.Option("--conservation", help="Also count: every payload has exactly one current row.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Check settings, topics, tables, roles and lag; exit code 1 when something needs attention."""
+    settings = context.load()
+    checks = (*CHECKS, _conservation) if conservation else CHECKS
+    results: list[dict[str, Any]] = [result._asdict() for check in checks for result in _guarded(check, settings)]
+    output.show(results, as_json)
+    output.finding(any(row["state"] == "failed" for row in results))

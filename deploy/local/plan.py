@@ -1,0 +1,85 @@
+"""What `up` is going to run, and where: worked out from flags and settings before anything is started.
+
+Kafka and ClickHouse are embedded unless the environment names others: whoever sets CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS has a Kafka. All
+ports are checked first, so that a taken one is an error after 0.1 s, not after the broker's start.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from deploy.local.ports import require_free
+from streams.runtime import settings as all_settings
+from streams.runtime.health import ROLES as HEALTH_ROLES
+from streams.runtime.settings import Settings
+
+ROLES = ("ingest", "ledger", "attribution", "sink")  # one process each, so that each dies and comes back alone
+
+
+class Ports(NamedTuple):
+    """Flags of `up`; None: as the settings say."""
+
+    kafka: int | None = None
+    clickhouse: int | None = None
+    ingest: int | None = None
+    console: int | None = None
+    metrics: int | None = None
+
+
+class Plan(NamedTuple):
+    """What to run. `environment` is what every process of this `up` is given, and what the CLI reads back from up.json."""
+
+    settings: Settings
+    environment: dict[str, str]
+    kafka_port: int | None  # None: somebody else's Kafka
+    clickhouse_port: int | None
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder, absolute."""
+        return self.settings.data_dir
+
+
+def make(ports: Ports) -> Plan:
+    """Return the plan. BadSettings when a setting is wrong."""
+    settings = all_settings.load()
+    kafka_port = ports.kafka or (None if _is_set("KAFKA__BOOTSTRAP_SERVERS") else _port(settings.kafka.bootstrap_servers, 9092))
+    clickhouse_port = ports.clickhouse or (None if _is_set("CLICKHOUSE__URL") else _port(settings.clickhouse.url, 8123))
+    environment = {"DATA_DIR": str(settings.data_dir.absolute())}
+    if kafka_port:
+        environment["KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{kafka_port}"
+    if clickhouse_port:
+        environment["CLICKHOUSE__URL"] = f"http://127.0.0.1:{clickhouse_port}"
+    for name, port in (("INGEST__PORT", ports.ingest), ("CONSOLE__PORT", ports.console), ("METRICS_PORT", ports.metrics)):
+        if port:
+            environment[name] = str(port)
+    environment = {f"{all_settings.PREFIX}{name}": value for name, value in environment.items()}
+    os.environ.update(environment)  # children inherit it, and what we load from here on is what they load
+    return Plan(all_settings.load(), environment, kafka_port, clickhouse_port)
+
+
+def _is_set(name: str) -> bool:
+    return all_settings.source_of(all_settings.PREFIX + name) != "default"
+
+
+def _port(address: str, default: int) -> int:
+    return urlsplit(address if "//" in address else f"//{address}").port or default
+
+
+def check_ports(plan: Plan) -> None:
+    """Raise PortTakenError, naming who has the port and the flag that avoids it."""
+    wanted = [(plan.kafka_port, "--kafka-port"), (plan.clickhouse_port, "--clickhouse-port"), (plan.settings.ingest.port, "--ingest-port")]
+    wanted += [(plan.settings.metrics_port + HEALTH_ROLES.index(role), "--metrics-port") for role in ROLES]
+    for port, flag in wanted:
+        if port:
+            require_free(port, flag)
+
+
+def keep_pii_key(settings: Settings) -> None:
+    """Make the key of the identifier hashes at the first start, unless one is set. Losing it means that no old click is found by e-mail."""
+    path = settings.data_dir / "pii.key"
+    if settings.pii_key is None and not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))

@@ -1,0 +1,89 @@
+"""Kafka, ClickHouse, topics and tables: the ground on which the roles stand.
+
+The two services start side by side, and each is made ready (topics, tables) as soon as it answers: on two cores that takes as long as
+the slower one, Kafka. Both die with us (see `leash`), and both are started again when they die alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from deploy.local.kafka import Kafka
+from deploy.local.plan import Plan
+from deploy.local.progress import Progress
+from sinks.embedded import ClickHouse
+from streams.runtime import topics
+
+
+class Service(Protocol):
+    """What both services can do."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+
+    def start(self) -> object:
+        """Return when it answers."""
+
+    def stop(self, timeout_s: float) -> None:
+        """End it, by force after the time."""
+
+
+class Services:
+    """The embedded services of a plan; those that somebody else runs are only prepared."""
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        self._plan = plan
+        self._progress = progress
+        self.restarts: dict[str, int] = {}
+        self.running: dict[str, Service] = {}
+        if plan.kafka_port:
+            self.running["kafka"] = Kafka(plan.data_dir / "kafka", plan.kafka_port, report=self._report)
+        if plan.clickhouse_port:
+            self.running["clickhouse"] = ClickHouse(plan.data_dir / "clickhouse", plan.clickhouse_port)
+
+    def start(self) -> None:
+        """Return when both answer and have their topics and tables. Raises what the slower or the broken one raises."""
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(self._clickhouse), pool.submit(self._kafka)]
+            for job in jobs:
+                job.result()
+
+    def _kafka(self) -> None:
+        began = time.monotonic()
+        if "kafka" in self.running:
+            self.running["kafka"].start()
+        created = asyncio.run(topics.create_missing(self._plan.settings))
+        what = f"Kafka, {len(created)} topics created" if created else "Kafka, topics checked"
+        self._progress.done(what, self._plan.settings.kafka.bootstrap_servers, time.monotonic() - began)
+
+    def _clickhouse(self) -> None:
+        from sinks.migrations import migrate
+
+        began = time.monotonic()
+        if "clickhouse" in self.running:
+            self.running["clickhouse"].start()
+        clickhouse = self._plan.settings.clickhouse
+        migrate(clickhouse.dsn(), clickhouse.database, clickhouse.cluster)
+        self._progress.done("ClickHouse, tables up to date", self._plan.settings.clickhouse.url, time.monotonic() - began)
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Start what died. Blocks while it starts: without it the roles could do nothing anyway."""
+        for name, service in self.running.items():
+            if service.pid is None:
+                self.restarts[name] = self.restarts.get(name, 0) + 1
+                tell(f"{name} ended; starting it again")
+                service.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End both, side by side."""
+        with ThreadPoolExecutor(2) as pool:
+            for service in self.running.values():
+                pool.submit(service.stop, timeout_s)
+
+    def _report(self, text: str) -> None:
+        """Pass on what the broker's start wants a person to know: downloads, which take a while; not which Java."""
+        if text.startswith("Fetching"):
+            self._progress.say(f"    {text}", "dim")
