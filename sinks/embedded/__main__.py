@@ -1,7 +1,7 @@
 """`python -m sinks.embedded --data-dir DIR --port 8123`: the endpoint as a process.
 
-Exit codes: 0 after SIGTERM or SIGINT, 2 for a folder or a port that is taken, 3 if the engine does not start; a crash of the engine
-ends the process by its signal. Whoever supervises us starts it again; nothing is healed in here.
+Exit codes: 0 after SIGTERM or SIGINT, 2 for a folder or a port that is taken, 3 if the engine does not start, 4 if it stops to answer;
+a crash of the engine ends the process by its signal. Whoever supervises us starts it again; nothing is healed in here.
 """
 
 import argparse
@@ -50,7 +50,9 @@ async def serve(server: Server, host: str, port: int) -> None:
     )
     await runner.setup()
     await web.TCPSite(runner, host, port, reuse_address=True).start()
+    watch = asyncio.create_task(server.queries.watch())
     await stopped.wait()
+    watch.cancel()
     await server.queries.stop()
     await runner.cleanup()
 

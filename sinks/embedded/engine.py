@@ -22,6 +22,7 @@ Why `send_insert`. 300,000 rows of 200 bytes into a MergeTree with ZSTD(3), in t
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -73,8 +74,14 @@ class Engine:
         self._connect = chdb.connect
         self._target = f"{folder}{_CONNECTION}"
         self._anchor = self.connect()  # while one connection is open the engine stays up, with its merges and caches
+        _die_of_crashes()
         rows = self._anchor.query("SELECT version(), timezone()", "TabSeparated").bytes().decode().split()
         self.version, self.timezone = rows[0], rows[1]
+
+    def is_alive(self) -> bool:
+        """Whether it still computes. Blocks for as long as it does not."""
+        with contextlib.closing(self.connect()) as connection:
+            return bool(connection.query("SELECT 1", "TabSeparated").bytes() == b"1\n")
 
     def connect(self) -> Any:
         """A connection with nothing set."""
@@ -88,6 +95,12 @@ class Engine:
         """End a running query (Code 394 for whoever waits for it). chDB makes its own ids, so ours travels as log_comment."""
         with contextlib.closing(self.connect()) as connection:
             connection.query(f"KILL QUERY WHERE Settings['log_comment'] = {quote(query_id)} ASYNC", "Null")
+
+
+def _die_of_crashes() -> None:
+    """A crash must end the process: chDB catches its signals to write a report, and then hangs (seen after SIGABRT)."""
+    for number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
