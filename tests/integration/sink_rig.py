@@ -1,0 +1,143 @@
+"""What the sink's tests share: a database and topics of their own, rows to write, and a sink as a process that can be killed.
+
+Run as a program it is that process: `python -m tests.integration.sink_rig BOOTSTRAP URL NAME`.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import time
+
+import clickhouse_connect
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from sinks.feeds import FEEDS
+from sinks.migrations import migrate
+from sinks.writer import Sink
+
+PARTITIONS = 3
+EVENTS, VISITS = "clicktrail.events.v1", "clicktrail.visits.v1"
+
+
+def feeds_of(name):
+    """The product's feeds over topics whose names begin with `name.` (dlq.name.… for dead letters)."""
+
+    def renamed(topic):
+        return f"dlq.{name}.{topic.removeprefix('dlq.')}" if topic.startswith("dlq.") else f"{name}.{topic}"
+
+    return [feed._replace(topic=renamed(feed.topic)) for feed in FEEDS]
+
+
+class Rig:
+    """A namespace on shared services: database `name`, topics `name.*`, group `name`."""
+
+    def __init__(self, kafka, clickhouse, name):
+        self.kafka, self.clickhouse, self.name = kafka, clickhouse, name
+        self.bootstrap = kafka.bootstrap_servers
+        self._client = None
+
+    async def __aenter__(self):
+        await asyncio.to_thread(migrate, self.clickhouse.url, self.name)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in dict.fromkeys(feed.topic for feed in feeds_of(self.name))])
+        await admin.close()
+        self.producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, acks="all")
+        await self.producer.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.producer.stop()
+
+    def sink(self, instance="0"):
+        return Sink(
+            {"bootstrap_servers": self.bootstrap}, self.clickhouse.url, f"{self.name}-{instance}", self.name, feeds_of(self.name), self.name
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        """A sink in this process."""
+        sink = self.sink()
+        task = asyncio.create_task(sink.run())
+        try:
+            yield sink
+        finally:
+            await sink.stop()
+            await task
+
+    def spawn(self, failpoint=""):
+        """A sink as a process of its own."""
+        command = [sys.executable, "-m", "tests.integration.sink_rig", self.bootstrap, self.clickhouse.url, self.name]
+        return subprocess.Popen(command, env=os.environ | {"CLICKTRAIL_FAILPOINT": failpoint})
+
+    async def send(self, topic, values, partition=None):
+        """Send values over the partitions in turn; returns when the broker has them."""
+        sent = []
+        for number, value in enumerate(values):
+            sent.append(
+                await self.producer.send(f"{self.name}.{topic}", value, partition=number % PARTITIONS if partition is None else partition)
+            )
+        await asyncio.gather(*sent)
+
+    def query(self, sql):
+        client = clickhouse_connect.get_client(dsn=f"{self.clickhouse.url}/{self.name}", autogenerate_session_id=False)
+        with contextlib.closing(client):
+            return client.query(sql).result_rows
+
+    async def wait_for(self, sql, wanted, timeout_s=20):
+        """Wait until the query's first value is what is wanted; returns the last answer."""
+        ends_at = time.monotonic() + timeout_s
+        while True:
+            with contextlib.suppress(clickhouse_connect.driver.exceptions.ClickHouseError):
+                found = (await asyncio.to_thread(self.query, sql))[0][0]
+                if found == wanted:
+                    return found
+                assert time.monotonic() < ends_at, f"{found} instead of {wanted} after {timeout_s} s: {sql}"
+            assert time.monotonic() < ends_at, "ClickHouse does not answer"
+            await asyncio.sleep(0.05)
+
+
+def row(number, **changes):
+    """A row of clicktrail.events.v1 for the payload number (offset number of partition 0)."""
+    payload = changes.pop("payload", f"click_id=clk{number}&amount=12.50".encode())
+    try:
+        body = {"payload": payload.decode()}
+    except UnicodeDecodeError:
+        body = {"payload_b64": base64.b64encode(payload).decode()}
+    known = {
+        "event_id": f"e1-0-{number}", "account_id": "acme", "property_id": "shop", "source_id": "net", "type": "postback",
+        "received_ms": 1_790_000_000_000 + number, "event_ms": 1_790_000_000_000 + number - 5_000, "status": "ok", "reason": "recorded",
+        "sub_reason": None, "message": "Conversion recorded", "view_status": "success", "conversion_name": "Purchase", "original_name": "sale",
+        "conversion_status": "approved", "original_status": "approved", "value": "12.50", "currency": "USD", "click_id": f"clk{number}",
+        "match_kind": "click_id", "campaign_id": "c1", "traffic_source_id": "t1", "transaction_id": f"TX{number}", "identity": f"shop|Purchase|TX{number}",
+        "duplicate_of": None, "parent_event_id": None, "is_test": False, "revision": 1, "settings_version": 7,
+        "trace": [["dedup", "none", ""], ["attribute", "match", "click_id"]], "evidence": {"candidates": [{"click_id": f"clk{number}"}]},
+        "parameters": {"click_id": f"clk{number}", "amount": "12.50"}, "payload_sha256": hashlib.sha256(payload).hexdigest(),
+        "topic": "clicktrail.payloads.v1", "partition": 0, "offset": number,
+    }  # fmt: skip
+    return orjson.dumps(known | body | changes)
+
+
+def visit(number, **changes):
+    """A record of clicktrail.visits.v1."""
+    known = {
+        "visit_id": f"v{number}", "kind": "click", "account_id": "acme", "property_id": "shop", "click_id": f"clk{number}",
+        "occurred_ms": 1_789_999_000_000 + number, "received_ms": 1_789_999_000_100 + number, "identifiers": [["email", "9f2c"], ["ip", "aa01"]],
+        "campaign_id": "c1", "traffic_source_id": "t1", "lander_id": None, "offer_id": "o1", "parameters": {"utm_source": "x"},
+        "device_type": "mobile", "browser": "Firefox", "os": "Android", "ip": "203.0.113.7", "country": "DE", "referrer": None, "url": "https://shop.example/",
+    }  # fmt: skip
+    return orjson.dumps(known | changes)
+
+
+async def main(bootstrap, url, name):
+    await Sink({"bootstrap_servers": bootstrap}, url, f"{name}-0", name, feeds_of(name), name).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
