@@ -10,6 +10,8 @@ from schemas import event
 from streams.ingest.doors import Doors, Networks, sender_ip
 from streams.ingest.intake import Intake
 from streams.ingest.limits import Meter
+from streams.ingest.server import raw_target
+from streams.parse import Parser
 
 LONGEST_HEADER: Final = 1024  # of a user agent or a traceparent that is kept
 Headers = list[tuple[str, bytes]]
@@ -21,6 +23,7 @@ class Context:
 
     intake: Intake
     doors: Doors
+    parser: Parser  # for the routing key of a payload, and nothing else
     meter: Meter
     max_payload_bytes: int
     epoch: int
@@ -44,7 +47,7 @@ class Arrival:
         if target[:1] != "/":  # absolute form, as proxies send it
             target = "/" + target.partition("://")[2].partition("/")[2]
         self.path, _, query = target.partition("?")
-        self.query = query.encode("utf-8", "surrogateescape")
+        self.query = raw_target(query)
 
     def ip(self, trusted: Networks) -> str:
         """Return the sender's address."""

@@ -15,7 +15,6 @@ from streams.ingest.answers import Refused, json_response
 from streams.ingest.body import Body, Reader
 from streams.ingest.context import Arrival, Context, Headers, payload_headers
 from streams.ingest.doors import Door
-from streams.ingest.home import home
 from streams.ingest.ids import new_id
 from streams.ingest.intake import Accepted, TooLarge
 from streams.ingest.record import OVERHEAD_BYTES, Record
@@ -38,7 +37,7 @@ async def one(context: Context, arrival: Arrival, source_id: str) -> web.Respons
         auth.check(door.rules.source.auth, request.headers, arrival.query, body)
         receipt = new_id(arrival.now_ms)
         headers = payload_headers(arrival, source_id, context.doors.version, receipt, ip)
-        key = home(door.rules, body.plain, headers)
+        key = context.parser.route(door.rules, body.plain, headers).encode("utf-8", "replace")
         accepted = await stored(context, [Record(PAYLOADS.name, key, body.plain, arrival.now_ms, headers)])
     finally:
         reader.release()
@@ -131,7 +130,7 @@ async def bulk(context: Context, arrival: Arrival, source_id: str) -> web.Respon
 async def _records(
     context: Context, door: Door, reader: Reader, tally: Tally, headers: Headers, now_ms: int
 ) -> AsyncIterator[list[Record]]:
-    topic, rules, longest = PAYLOADS.name, door.rules, context.max_payload_bytes
+    topic, rules, longest, route = PAYLOADS.name, door.rules, context.max_payload_bytes, context.parser.route
     async for lines in reader.lines():
         rest = iter(lines)
         while group := list(islice(rest, BULK_LINES)):
@@ -145,6 +144,6 @@ async def _records(
                 elif len(line) > longest:
                     tally.refuse("too_large")
                 else:
-                    records.append(Record(topic, home(rules, line, headers), line, now_ms, headers))
+                    records.append(Record(topic, route(rules, line, headers).encode("utf-8", "replace"), line, now_ms, headers))
             if records:
                 yield records

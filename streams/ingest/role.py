@@ -19,6 +19,7 @@ from streams.ingest.limits import Meter
 from streams.ingest.producer import Producer
 from streams.ingest.routes import Routes
 from streams.ingest.spool import Spool
+from streams.parse import Parser
 from streams.runtime import health, logs
 from streams.runtime.errors import Unavailable
 from streams.runtime.settings import Settings
@@ -67,6 +68,7 @@ def _context(settings: Settings, intake: Intake, doors: Doors) -> Context:
     return Context(
         intake=intake,
         doors=doors,
+        parser=Parser(doors.workspace, settings.pii_secret(), settings.kafka.epoch),
         meter=Meter(settings.ingest.max_in_flight_requests, settings.ingest.max_in_flight_bytes),
         max_payload_bytes=settings.ingest.max_payload_bytes,
         epoch=settings.kafka.epoch,

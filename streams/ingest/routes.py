@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from streams.ingest import metrics, payloads
+from streams.ingest import metrics, payloads, redirect, tag
 from streams.ingest.answers import Refused
 from streams.ingest.context import Arrival, Context
 
@@ -34,6 +34,10 @@ class Route(NamedTuple):
 
 IN = Route("in", ("GET", "POST"), payloads.one)
 BULK = Route("bulk", ("POST",), payloads.bulk)
+TAG = Route("tag", ("POST",), tag.events)
+PIXEL = Route("tag", ("GET",), tag.pixel)
+SCRIPT = Route("static", ("GET",), tag.script)
+GO = Route("go", ("GET",), redirect.go)
 
 
 def route_of(path: str) -> tuple[Route, str]:
@@ -43,6 +47,14 @@ def route_of(path: str) -> tuple[Route, str]:
             found = IN, source_id
         case ["", "in", source_id, "bulk"] if source_id:
             found = BULK, source_id
+        case ["", "t", image] if image.endswith(".gif"):
+            found = PIXEL, image.removesuffix(".gif")
+        case ["", "t", property_id] if property_id:
+            found = TAG, property_id
+        case ["", "go", campaign_id] if campaign_id:
+            found = GO, campaign_id
+        case ["", "tag.js"]:
+            found = SCRIPT, ""
         case _:
             raise Refused("unknown_route")
     return (found[0], unquote(found[1])) if "%" in found[1] else found

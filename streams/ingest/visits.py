@@ -1,0 +1,157 @@
+"""What the tag and the tracking links saw, checked at the door and turned into the Visit of schemas/event.py.
+
+Identifiers are hashed here, with the key that only our processes have: an e-mail address never enters the log in clear. The address of
+the visitor is the connection's, never what a page says. Times of a visitor's clock count only when they are not in the future.
+"""
+
+import ipaddress
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from schemas import event
+from schemas.entities import Property
+from schemas.event import Identifier, Visit
+from streams import identifiers
+from streams.ingest.context import Arrival, Context, text
+from streams.ingest.device import device_of
+from streams.ingest.ids import new_id
+from streams.ingest.record import Record
+from streams.macros import given
+from streams.topology import VISITS
+
+MOST_PARAMETERS = 100
+MOST_IDENTIFIERS = 10
+DAY_MS = 86_400_000
+
+
+def _as_list(value: Any) -> Any:
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _as_texts(value: Any) -> Any:
+    """Take parameters as they come from JSON: numbers and booleans become their text, empty ones go."""
+    if not isinstance(value, dict):
+        return value
+    return {str(k): v if isinstance(v, str) else orjson.dumps(v).decode() for k, v in value.items() if v not in (None, "")}
+
+
+Short = Annotated[str, Field(max_length=256)]
+Shorts = Annotated[list[Short], BeforeValidator(_as_list), Field(max_length=MOST_IDENTIFIERS)]
+Address = Annotated[str, Field(max_length=8192)]
+Texts = Annotated[
+    dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=2048)]],
+    BeforeValidator(_as_texts),
+    Field(max_length=MOST_PARAMETERS),
+]
+
+
+class TagEvent(BaseModel):
+    """One event as the tag sends it. Unknown fields are left out: a newer tag may talk to an older server."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    kind: Literal["visit", "click", "lander_click", "identify"] = "visit"
+    visit_id: Short | None = None
+    click_id: Short | None = None
+    occurred_ms: int | None = None
+    email: Shorts = []
+    phone: Shorts = []
+    external_id: Shorts = []
+    campaign_id: Short | None = None
+    traffic_source_id: Short | None = None
+    lander_id: Short | None = None
+    offer_id: Short | None = None
+    country: Annotated[str, Field(pattern="^[A-Za-z]{2}$")] | None = None
+    parameters: Texts = {}
+    referrer: Address | None = None
+    url: Address | None = None
+
+
+def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent) -> Visit:
+    """Return the visit that an event is; empty texts, placeholders and unexpanded macros are None."""
+    user_agent = arrival.request.headers.get("User-Agent", "")
+    device = device_of(user_agent)
+    now_ms = arrival.now_ms
+    ip = _canonical(arrival.ip(context.trusted_proxies))
+    occurred_ms = seen.occurred_ms if seen.occurred_ms and now_ms - 30 * DAY_MS < seen.occurred_ms < now_ms else now_ms
+    return Visit(
+        visit_id=given(seen.visit_id) or new_id(now_ms),
+        kind=seen.kind,
+        account_id=site.account_id,
+        property_id=site.id,
+        click_id=given(seen.click_id),
+        occurred_ms=occurred_ms,
+        received_ms=now_ms,
+        identifiers=_identifiers(seen, ip, site, context.pii_key),
+        campaign_id=given(seen.campaign_id),
+        traffic_source_id=given(seen.traffic_source_id),
+        lander_id=given(seen.lander_id),
+        offer_id=given(seen.offer_id),
+        parameters=_parameters(seen),
+        device_type=device.device_type,
+        browser=device.browser,
+        os=device.os,
+        ip=ip,
+        country=seen.country.upper() if seen.country else None,
+        referrer=seen.referrer or None,
+        url=seen.url or None,
+    )
+
+
+def record_of(visit: Visit, arrival: Arrival, version: int, receipt: str) -> Record:
+    """Return the record of a visit: keyed by its click id, so that all of one click lie in order."""
+    headers = [(event.SETTINGS_VERSION, str(version).encode()), (event.RECEIPT, receipt.encode())]
+    if user_agent := arrival.request.headers.get("User-Agent"):
+        headers.append((event.USER_AGENT, text(user_agent)))
+    key = (visit["click_id"] or visit["visit_id"]).encode("utf-8", "replace")
+    return Record(VISITS.name, key, orjson.dumps(visit), arrival.now_ms, headers)
+
+
+def _identifiers(seen: TagEvent, ip: str | None, site: Property, pii_key: bytes) -> list[Identifier]:
+    found: dict[Identifier, None] = {}
+    by_kind: tuple[tuple[str, list[str]], ...] = (
+        (identifiers.EMAIL, seen.email),
+        (identifiers.PHONE, seen.phone),
+        (identifiers.EXTERNAL_ID, seen.external_id),
+        (identifiers.IP, [ip] if ip else []),
+    )
+    for kind, values in by_kind:
+        for value in values:
+            key = identifiers.key(kind, value, pii_key, site.attribution.gmail_aliases)
+            if key:
+                found[kind, key] = None
+    return list(found)
+
+
+def _parameters(seen: TagEvent) -> dict[str, str]:
+    """Return the parameters of the page's address (utm_…, gclid) under those that the tag names itself."""
+    return dict(list((address_parameters(seen.url) | seen.parameters).items())[:MOST_PARAMETERS])
+
+
+def address_parameters(url: str | None) -> dict[str, str]:
+    """Return the query parameters of an address, at most MOST_PARAMETERS, long values cut."""
+    query = _split_query(url) if url else ""
+    try:
+        pairs = parse_qsl(query, errors="replace", max_num_fields=1000)
+    except ValueError:  # more fields than that are no page's address
+        return {}
+    return {name[:128]: value[:2048] for name, value in pairs[:MOST_PARAMETERS]}
+
+
+def _split_query(url: str) -> str:
+    try:
+        return urlsplit(url).query
+    except ValueError:
+        return ""
+
+
+def _canonical(ip: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -1,0 +1,600 @@
+"""Ingest against a real broker: bytes exact, answers as promised, and nothing that was answered 2xx is ever lost."""
+
+import asyncio
+import base64
+import contextlib
+import gzip
+import hashlib
+import hmac
+import json
+import os
+import random
+import signal
+import sys
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from yarl import URL
+
+from deploy.local.kafka import Kafka
+from deploy.local.ports import free_port
+from streams.identifiers import key as identifier_key
+from streams.ingest import role
+from streams.partition import partition_of
+from streams.runtime import topics
+from streams.runtime.settings import Settings
+from streams.runtime.settings_feed import SettingsFeed
+from streams.runtime.settings_store import Change, SettingsStore
+from streams.topology import PAYLOADS, VISITS
+
+SECRET = "s3cret"
+PII_KEY = "test-key"
+PARTITIONS = 3
+MIB = 1 << 20
+
+
+def source(source_id, **more):
+    return Change("source", source_id, {"id": source_id, "name": source_id, "kind": "postback", "property_id": "shop"} | more)
+
+
+WORKSPACE = [
+    Change("property", "shop", {"id": "shop", "name": "Shop"}),
+    source("net"),
+    source("ok", answer="OK"),
+    source("token", auth={"kind": "token", "token": SECRET}),
+    source("hook", auth={"kind": "hmac", "secret": SECRET, "header": "X-Signature", "encoding": "base64", "prefix": "sha256="}),
+    source("standard", auth={"kind": "standard_webhooks", "secret": "whsec_" + base64.b64encode(b"key").decode()}),
+    source("listed", allow_ips=["10.0.0.0/8"]),
+    source("slow", rate_limit_per_s=2.0),
+    Change("lander", "page", {"id": "page", "name": "Page", "url": "https://page.example/p?a=1#top"}),
+    Change("offer", "trial", {"id": "trial", "name": "Trial", "url": "https://net.example/o?s={click_id}&c=--CLICK-ID--&e=#adclid#&u={nope}"}),
+    Change("offer", "plain", {"id": "plain", "name": "Plain", "url": "https://net.example/o/8", "affiliate_network_id": "acme"}),
+    Change("affiliate_network", "acme", {"id": "acme", "name": "Acme", "click_id_parameter": "sub5"}),
+    Change("flow", "through", {"id": "through", "name": "Through", "paths": [{"lander_id": "page", "offer_id": "trial"}]}),
+    Change("flow", "direct", {"id": "direct", "name": "Direct", "paths": [{"offer_id": "plain"}]}),
+    Change("campaign", "c1", {"id": "c1", "name": "C1", "property_id": "shop", "flow_id": "through"}),
+    Change("campaign", "c2", {"id": "c2", "name": "C2", "property_id": "shop", "flow_id": "direct"}),
+]
+
+
+def settings_for(broker, folder, **ingest):
+    return Settings(
+        kafka={"bootstrap_servers": broker.bootstrap_servers},
+        ingest={"port": free_port()} | ingest,
+        data_dir=folder,
+        partitions=PARTITIONS,
+        pii_key=PII_KEY,
+        metrics_port=free_port(),
+    )
+
+
+@pytest.fixture(scope="module")
+async def broker(tmp_path_factory):
+    """A broker of our own: these tests kill it."""
+    own = Kafka(tmp_path_factory.mktemp("ingest-kafka"), port=free_port(), settings={"message.max.bytes": str(4 * MIB)})
+    await asyncio.to_thread(own.start)
+    try:
+        settings = settings_for(own, tmp_path_factory.mktemp("settings"))
+        await topics.create_missing(settings)
+        feed = SettingsFeed(settings)
+        await feed.start()
+        await SettingsStore(settings, feed).apply(WORKSPACE, "test", "set up")
+        await feed.stop()
+        yield own
+    finally:
+        await asyncio.to_thread(own.kill)
+
+
+@contextlib.asynccontextmanager
+async def running(settings):
+    """The role in this process; yields its address."""
+    ready = asyncio.Event()
+    task = asyncio.create_task(role.run(settings, ready=ready))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    try:
+        yield settings.ingest_url()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(scope="module")
+async def ingest(broker, tmp_path_factory):
+    async with running(settings_for(broker, tmp_path_factory.mktemp("ingest"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+async def client():
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield session
+
+
+class Tail:
+    """Reads what is new in a topic since it was opened."""
+
+    def __init__(self, broker, topic):
+        self.consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap_servers, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=8 * MIB)
+        self.partitions = [TopicPartition(topic.name, n) for n in range(PARTITIONS)]
+
+    async def __aenter__(self):
+        await self.consumer.start()
+        self.consumer.assign(self.partitions)
+        for partition, end in (await self.consumer.end_offsets(self.partitions)).items():
+            self.consumer.seek(partition, end)
+        return self
+
+    async def __aexit__(self, *_):
+        await self.consumer.stop()
+
+    async def rest(self):
+        """Every record up to the end as it is now."""
+        found = []
+        ends = await self.consumer.end_offsets(self.partitions)
+        while any([await self.consumer.position(p) < ends[p] for p in self.partitions]):
+            for records in (await self.consumer.getmany(timeout_ms=100)).values():
+                found += records
+        return found
+
+    async def one(self):
+        (record,) = await self.rest()
+        return record
+
+
+@pytest.fixture
+async def payloads(broker):
+    async with Tail(broker, PAYLOADS) as tail:
+        yield tail
+
+
+@pytest.fixture
+async def visits(broker):
+    async with Tail(broker, VISITS) as tail:
+        yield tail
+
+
+async def raw(address, request):
+    """Send bytes as they are, return the answer's bytes: HTTP clients tidy up what real senders send."""
+    url = URL(address)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(request)
+    try:
+        return await asyncio.wait_for(reader.read(65536), 15)
+    finally:
+        writer.close()
+
+
+def code_of(body):
+    error = json.loads(body)["error"]
+    assert error["message"] and error["remedy"]
+    return error["code"]
+
+
+QUERIES = [
+    b"",
+    b"cid=1&amount=12.50",
+    b"cid=%zz&x=%&y=%e2%28",
+    b"name=caf\xe9&b=\xff\xfe",
+    b"cid=#S1#&tx=1",
+    b"a=1?b=2/3&c=[x]{y}|^`",
+    b"a=+%2B%20&&=&a",
+    b"q=" + b"x" * 20_000,
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+async def test_a_query_string_arrives_byte_for_byte(ingest, payloads, query):
+    answer = await raw(ingest, b"GET /in/net?" + query + b" HTTP/1.1\r\nHost: x\r\nUser-Agent: Net\xe9/1\r\nConnection: close\r\n\r\n")
+    assert b" 202 " in answer.split(b"\r\n")[0]
+    record = await payloads.one()
+    assert record.value == query
+    headers = dict(record.headers)
+    assert headers["ce_source"] == b"net"
+    assert headers["method"] == b"GET"
+    assert headers["settings"].isdigit()
+    assert headers["ip"] == b"127.0.0.1"
+    assert headers["user-agent"].decode().startswith("Net")
+    assert abs(record.timestamp - time.time() * 1000) < 10_000
+
+
+BODIES = [
+    ("application/x-www-form-urlencoded", b"cid=1&email=a%40b.example&x=%zz"),
+    ("application/json", b'{"click_id": "c1", "transaction_id": "T1", "value": 1.10}'),
+    ("application/xml", b"<?xml version='1.0'?><order><id>7</id></order>"),
+    ("application/json", b'{"broken": '),
+    ("text/plain", b"\xff\xfe\x00binary\n\r\n"),
+    ("application/octet-stream", os.urandom(MIB)),
+    ("text/plain", b""),
+]
+
+
+@pytest.mark.parametrize(("content_type", "body"), BODIES, ids=lambda value: value if isinstance(value, str) else str(len(value)))
+async def test_a_body_arrives_byte_for_byte_and_the_answer_names_its_event(ingest, payloads, client, content_type, body):
+    async with client.post(f"{ingest}/in/net?q=caf%E9", data=body, headers={"Content-Type": content_type}) as response:
+        assert response.status == 202
+        answer = await response.json()
+    record = await payloads.one()
+    assert record.value == body
+    headers = dict(record.headers)
+    assert headers["content-type"] == content_type.encode()
+    assert headers["query"] == b"q=caf%E9"
+    assert answer["event_id"] == f"e1-{record.partition}-{record.offset}"
+    assert answer["inspect"].endswith(f"/events/{answer['event_id']}")
+    assert answer["receipt_id"].encode() == headers["receipt"]
+    assert record.partition == partition_of(record.key, PARTITIONS)
+
+
+async def test_the_key_is_the_home_of_the_identity(ingest, payloads, client):
+    for body in (b'{"transaction_id": "T9", "click_id": "a"}', b'{"transaction_id": "T9", "click_id": "b", "status": "refunded"}'):
+        async with client.post(f"{ingest}/in/net", data=body, headers={"Content-Type": "application/json"}) as response:
+            assert response.status == 202
+    assert [record.key for record in await payloads.rest()] == [b"default|shop|T9"] * 2
+
+
+async def test_a_source_gets_the_answer_that_its_sender_wants(ingest, payloads, client):
+    async with client.get(f"{ingest}/in/ok?x=1") as response:
+        assert (response.status, await response.text()) == (200, "OK")
+        assert response.headers["X-Clicktrail-Receipt"].encode() == dict((await payloads.one()).headers)["receipt"]
+
+
+async def test_compressed_and_chunked_bodies(ingest, payloads, client):
+    async def chunks():
+        for piece in (b"a=1", b"&b", b"=2"):
+            yield piece
+
+    plain = b'{"click_id": "z"}' * 100
+    async with client.post(f"{ingest}/in/net", data=chunks()) as response:
+        assert response.status == 202
+    async with client.post(f"{ingest}/in/net", data=gzip.compress(plain), headers={"Content-Encoding": "gzip"}) as response:
+        assert response.status == 202
+    assert {record.value for record in await payloads.rest()} == {b"a=1&b=2", plain}
+
+
+async def too_much():
+    for _ in range(20):
+        yield b"x" * 65536
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "status", "code"),
+    [
+        ("/in/nobody", {"data": b"x"}, 404, "unknown_source"),
+        ("/elsewhere", {}, 404, "unknown_route"),
+        ("/in/net", {"method": "PUT"}, 405, "method_not_allowed"),
+        ("/in/net", {"data": b"x" * (MIB + 1)}, 413, "too_large"),
+        ("/in/net", {"data": too_much}, 413, "too_large"),
+        ("/in/net", {"data": gzip.compress(bytes(50 * MIB)), "headers": {"Content-Encoding": "gzip"}}, 413, "too_large"),
+        ("/in/net", {"data": b"not gzip", "headers": {"Content-Encoding": "gzip"}}, 400, "broken_encoding"),
+        ("/in/net", {"data": b"x", "headers": {"Content-Encoding": "br"}}, 415, "unknown_encoding"),
+        ("/in/token", {"data": b"x"}, 401, "unauthorized"),
+        ("/in/token?token=wrong", {"data": b"x"}, 403, "forbidden"),
+        ("/in/hook", {"data": b"x"}, 401, "unauthorized"),
+        ("/in/hook", {"data": b"x", "headers": {"X-Signature": "sha256=AAAA"}}, 403, "forbidden"),
+        ("/in/listed", {"data": b"x"}, 403, "address_not_allowed"),
+        ("/t/nothing", {"data": b"{}"}, 404, "unknown_property"),
+        ("/t/shop", {"data": b"no json"}, 422, "invalid_visit"),
+        ("/t/shop", {"data": b'{"kind": "purchase"}'}, 422, "invalid_visit"),
+        ("/go/nothing", {"method": "GET"}, 404, "unknown_campaign"),
+    ],
+)
+async def test_what_cannot_be_a_payload_is_refused_with_a_remedy(ingest, payloads, client, path, arguments, status, code):
+    arguments = {"method": "POST"} | {name: value() if callable(value) else value for name, value in arguments.items()}
+    async with client.request(url=f"{ingest}{path}", **arguments) as response:
+        assert (response.status, code_of(await response.read())) == (status, code)
+    assert await payloads.rest() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (f"/in/token?token={SECRET}", {}),
+        ("/in/token", {"X-Clicktrail-Token": SECRET}),
+        ("/in/token", {"Authorization": f"Bearer {SECRET}"}),
+        ("/in/hook", {"X-Signature": "sha256=" + base64.b64encode(hmac.new(SECRET.encode(), b"body", hashlib.sha256).digest()).decode()}),
+    ],
+)
+async def test_a_source_that_proves_itself_comes_in(ingest, payloads, client, path, headers):
+    async with client.post(f"{ingest}{path}", data=b"body", headers=headers) as response:
+        assert response.status == 202
+    assert (await payloads.one()).value == b"body"
+
+
+async def test_standard_webhooks_signatures_and_their_age(ingest, client):
+    for age_s, status in ((0, 202), (1000, 403)):
+        sent_at = str(int(time.time()) - age_s)
+        signature = base64.b64encode(hmac.new(b"key", f"m1.{sent_at}.body".encode(), hashlib.sha256).digest()).decode()
+        headers = {"webhook-id": "m1", "webhook-timestamp": sent_at, "webhook-signature": f"v1,AAAA v1,{signature}"}
+        async with client.post(f"{ingest}/in/standard", data=b"body", headers=headers) as response:
+            assert response.status == status
+
+
+async def test_a_source_over_its_rate_is_told_when_to_come_again(ingest, client):
+    statuses = []
+    for _ in range(4):
+        async with client.get(f"{ingest}/in/slow?x=1") as response:
+            statuses.append(response.status)
+    assert statuses[0] == 202
+    assert statuses[-1] == 429
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_head_and_options_record_nothing(ingest, payloads, client):
+    async with client.head(f"{ingest}/in/net?x=1") as response:
+        assert response.status == 200
+    async with client.options(f"{ingest}/t/shop") as response:
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert await payloads.rest() == []
+
+
+async def test_broken_http_gets_our_error(ingest):
+    answer = await raw(ingest, b"GET /in/net?x= y z HTTP/9.9\r\n\r\n")
+    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert code_of(answer.partition(b"\r\n\r\n")[2]) == "bad_request"
+
+
+async def test_slow_headers_are_ended(ingest, monkeypatch):
+    monkeypatch.setattr("streams.ingest.server.HEADER_S", 0.3)
+    began = time.monotonic()
+    assert (await raw(ingest, b"GET /in/net HTTP/1.1\r\nHost:")).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - began < 3
+
+
+async def test_slow_bodies_are_ended(ingest, monkeypatch):
+    monkeypatch.setattr("streams.ingest.body.BODY_S", 0.3)
+    answer = await raw(ingest, b"POST /in/net HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert code_of(answer.partition(b"\r\n\r\n")[2]) == "too_slow"
+
+
+async def test_bulk_takes_each_line_and_names_the_refused(ingest, payloads, client):
+    lines = [b'{"n": %d}' % n for n in range(12_000)]
+    lines[5], lines[70] = b"", b"x" * (MIB + 1)
+    lines[7] = b"\xff not json"
+    async with client.post(f"{ingest}/in/net/bulk", data=b"\r\n".join(lines)) as response:
+        assert response.status == 202
+        answer = await response.json()
+    assert (answer["accepted"], answer["refused"]) == (11_998, 2)
+    assert answer["refused_lines"] == [{"line": 6, "reason": "empty_line"}, {"line": 71, "reason": "too_large"}]
+    records = await payloads.rest()
+    assert sorted(record.value for record in records) == sorted(line for n, line in enumerate(lines) if n not in {5, 70})
+    assert {dict(record.headers)["receipt"].decode() for record in records} == {answer["receipt_id"]}
+
+
+async def test_tag_events_become_visits_with_hashed_identifiers(ingest, visits, client):
+    chrome = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
+    events = [
+        {"kind": "visit", "click_id": "c-1", "url": "https://shop.example/?utm_source=ad&gclid=G1", "occurred_ms": int(time.time() * 1000) - 50},
+        {"kind": "identify", "click_id": "c-1", "email": " Ann@Example.com ", "phone": "+1 650 555 1212"},
+        {"kind": "nonsense"},
+    ]
+    async with client.post(f"{ingest}/t/shop", data=json.dumps(events), headers={"User-Agent": chrome}) as response:
+        assert response.status == 202
+        answer = await response.json()
+    assert (answer["accepted"], [item["index"] for item in answer["refused"]]) == (2, [2])
+    first, second = [json.loads(record.value) for record in sorted(await visits.rest(), key=lambda record: record.offset)]
+    assert (first["kind"], first["click_id"], first["property_id"], first["account_id"]) == ("visit", "c-1", "shop", "default")
+    assert first["parameters"] == {"utm_source": "ad", "gclid": "G1"}
+    assert (first["device_type"], first["browser"], first["os"], first["ip"]) == ("mobile", "Chrome", "Android", "127.0.0.1")
+    assert first["occurred_ms"] < first["received_ms"]
+    assert ["email", identifier_key("email", "ann@example.com", PII_KEY.encode())] in second["identifiers"]
+    assert {kind for kind, _ in second["identifiers"]} == {"email", "phone", "ip"}
+    assert "example.com" not in json.dumps(second["identifiers"])
+
+
+async def test_the_pixel_and_the_tag_itself(ingest, visits, client):
+    async with client.get(f"{ingest}/t/shop.gif?click_id=c-2&sub=x", headers={"Referer": "https://shop.example/thanks"}) as response:
+        assert (response.status, response.content_type) == (200, "image/gif")
+        assert (await response.read()).startswith(b"GIF89a")
+    record = await visits.one()
+    visit = json.loads(record.value)
+    assert record.key == b"c-2"
+    assert (visit["kind"], visit["url"], visit["parameters"]) == ("visit", "https://shop.example/thanks", {"sub": "x"})
+    async with client.get(f"{ingest}/tag.js") as response:
+        script = await response.read()
+    assert response.content_type == "text/javascript"
+    assert len(script) < 3_000
+
+
+async def test_a_tracking_link_records_the_click_and_fills_it_in(ingest, visits, client):
+    async with client.get(f"{ingest}/go/c1?adclid=A%201&sub1=s", allow_redirects=False) as response:
+        assert response.status == 302
+        to_page = urlsplit(response.headers["Location"])
+    click = json.loads((await visits.one()).value)
+    click_id = parse_qs(to_page.query)["click_id"][0]
+    assert (to_page.netloc, to_page.fragment, parse_qs(to_page.query)["a"]) == ("page.example", "top", ["1"])
+    assert (click["kind"], click["click_id"], click["campaign_id"], click["lander_id"], click["offer_id"]) == ("click", click_id, "c1", "page", "trial")
+    assert click["parameters"] == {"adclid": "A 1", "sub1": "s"}
+    async with client.get(f"{ingest}/go/c1?click_id={click_id}&adclid=A%201", allow_redirects=False) as response:
+        assert response.headers["Location"] == f"https://net.example/o?s={click_id}&c={click_id}&e=A%201&u="
+    assert json.loads((await visits.one()).value)["kind"] == "lander_click"
+    async with client.get(f"{ingest}/go/c2", allow_redirects=False) as response:
+        assert response.headers["Location"].startswith("https://net.example/o/8?sub5=")
+
+
+async def test_overload_is_refused_before_memory_grows(broker, client, tmp_path):
+    settings = settings_for(broker, tmp_path, max_in_flight_bytes=2 * MIB)
+    async with running(settings) as address:
+
+        async def post():
+            async with client.post(f"{address}/in/net", data=bytes(900_000)) as response:
+                return response.status, response.headers.get("Retry-After")
+
+        answers = await asyncio.gather(*(post() for _ in range(20)))
+    assert {status for status, _ in answers} == {202, 503}
+    assert all(retry for status, retry in answers if status == 503)
+
+
+class Sender:
+    """Sends numbered payloads until stopped, and remembers what each answer said."""
+
+    def __init__(self, address, client, workers=20):
+        self.address, self.client = address, client
+        self.accepted = {}
+        self.statuses = set()
+        self.slowest_s = 0.0
+        self.numbers = iter(range(10**9))
+        self.tasks = [asyncio.create_task(self._send()) for _ in range(workers)]
+
+    async def _send(self):
+        while True:
+            number = next(self.numbers)
+            began = time.monotonic()
+            try:
+                async with self.client.get(f"{self.address}/in/net?n={number}") as response:
+                    answer = await response.json()
+                    self.statuses.add(response.status)
+                    if response.status == 202:
+                        self.accepted[f"n={number}".encode()] = answer
+                        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.02)
+
+    async def stop(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        return self.accepted
+
+
+async def until(condition, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+def health(settings, client):
+    async def is_direct():
+        async with client.get(f"http://127.0.0.1:{settings.metrics_port}/readyz?verbose") as response:
+            return "broker direct" in await response.text()
+
+    return is_direct
+
+
+@contextlib.asynccontextmanager
+async def process(settings):
+    """Ingest as a process of its own; killed at the end, by its id."""
+    environment = os.environ | {
+        "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "CLICKTRAIL_INGEST__PORT": str(settings.ingest.port),
+        "CLICKTRAIL_DATA_DIR": str(settings.data_dir),
+        "CLICKTRAIL_PARTITIONS": str(PARTITIONS),
+        "CLICKTRAIL_PII_KEY": PII_KEY,
+        "CLICKTRAIL_METRICS_PORT": str(settings.metrics_port),
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.ingest_process", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert await asyncio.wait_for(child.stdout.readline(), 20) == b"ready\n"
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGKILL)
+        await child.wait()
+
+
+async def test_killed_under_load_every_accepted_payload_is_in_the_log(broker, payloads, client, tmp_path):
+    """5-reliability: nothing acked is lost at ingest. Ten kills here; `bench/` does a hundred."""
+    settings = settings_for(broker, tmp_path)
+    accepted = {}
+    for _ in range(4):
+        async with process(settings) as child:
+            sender = Sender(settings.ingest_url(), client)
+            await asyncio.sleep(random.uniform(0.2, 0.6))
+            child.send_signal(signal.SIGKILL)
+            await child.wait()
+            accepted |= await sender.stop()
+    async with process(settings):
+        await until(health(settings, client))
+    found = [record.value for record in await payloads.rest()]
+    assert len(accepted) > 100
+    assert set(accepted) <= set(found)
+
+
+async def test_a_killed_broker_makes_it_spool_and_drain_in_order_without_a_double(broker, payloads, client, tmp_path):
+    settings = settings_for(broker, tmp_path)
+    async with running(settings) as address:
+        sender = Sender(address, client)
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.sleep(1.5)
+        async with client.get(f"{address}/go/c2", allow_redirects=False) as response:
+            assert response.status == 302
+        await asyncio.to_thread(broker.start)
+        await until(health(settings, client))
+        await asyncio.sleep(0.3)
+        accepted = await sender.stop()
+        await until(health(settings, client))
+    records = await payloads.rest()
+    values = [record.value for record in records]
+    assert set(accepted) <= set(values)
+    assert len(values) == len(set(values))
+    spooled = [answer for answer in accepted.values() if answer.get("spooled")]
+    assert spooled
+    assert all(answer["event_id"] is None and answer["receipt_id"] for answer in spooled)
+    assert sender.statuses == {202}
+    assert sender.slowest_s < 3
+    receipts = {dict(record.headers)["receipt"].decode() for record in records}
+    assert {answer["receipt_id"] for answer in spooled} <= receipts
+
+
+async def test_one_sender_keeps_its_order_through_an_outage(broker, payloads, client, tmp_path):
+    settings = settings_for(broker, tmp_path)
+    async with running(settings) as address:
+        outage = asyncio.create_task(asyncio.to_thread(lambda: (time.sleep(0.3), broker.kill(), broker.start())))
+        numbers = 0
+        while not outage.done() or not await health(settings, client)():
+            async with client.post(f"{address}/in/net", data=b'{"transaction_id": "same", "n": %d}' % numbers) as response:
+                assert response.status == 202
+            numbers += 1
+    found = [json.loads(record.value)["n"] for record in sorted(await payloads.rest(), key=lambda record: record.offset)]
+    assert found == list(range(numbers))
+
+
+async def test_a_full_spool_is_503_and_a_kill_while_the_broker_is_away_loses_nothing(broker, client, tmp_path):
+    settings = settings_for(broker, tmp_path)
+    settings = settings.model_copy(update={"ingest": settings.ingest.model_copy(update={"spool_max_bytes": 20_000})})
+    async with Tail(broker, PAYLOADS) as before:
+        ends = await before.consumer.end_offsets(before.partitions)
+    async with running(settings) as address:
+        await asyncio.to_thread(broker.kill)
+        accepted, refused = set(), None
+        for number in range(200):
+            async with client.get(f"{address}/in/net?full={number}") as response:
+                if response.status == 503:
+                    refused = response.headers["Retry-After"], code_of(await response.read())
+                else:
+                    accepted.add(b"full=%d" % number)
+        assert refused == ("5", "unavailable")
+        async with client.get(f"{address}/go/c2", allow_redirects=False) as response:
+            assert response.status == 302  # the visitor is not lost
+    await asyncio.to_thread(broker.start)
+    async with running(settings):
+        await until(health(settings, client))
+    async with Tail(broker, PAYLOADS) as tail:
+        for partition, end in ends.items():
+            tail.consumer.seek(partition, end)
+        assert accepted <= {record.value for record in await tail.rest()}
+
+
+async def test_a_frozen_broker_doubles_nothing(broker, payloads, client, tmp_path):
+    settings = settings_for(broker, tmp_path)
+    async with running(settings) as address:
+        sender = Sender(address, client, workers=10)
+        await asyncio.sleep(0.3)
+        os.kill(broker.pid, signal.SIGSTOP)
+        await asyncio.sleep(2.5)
+        os.kill(broker.pid, signal.SIGCONT)
+        await until(health(settings, client))
+        accepted = await sender.stop()
+        await until(health(settings, client))
+    values = [record.value for record in await payloads.rest()]
+    assert set(accepted) <= set(values)
+    assert len(values) == len(set(values))
