@@ -3,7 +3,8 @@
 State, per identifier: {"c": [clicks by time], "w": [watches]}. A probe that misses leaves a **watch**; a click that comes later and
 fits sends the answer home then. A probe that hits by anything but a click id leaves one, too: under an e-mail several clicks may lie,
 and one that comes late may be better. So the answer that stands in the end is the one that all clicks together give, whichever came
-first; an index that lags changes when a row is right, never what it says. Under a click id lies one click: its earliest record.
+first; an index that lags changes when a row is right, never what it says. Under a click id lies one click: its first record in the
+log (visits.v1 is keyed by click id, so that order is fixed); a later visit with the same id does not move the attribution window.
 
 Watches end with the attribution window, by the log's own time (a record's timestamp), never by a clock.
 """
@@ -103,13 +104,8 @@ def _kind(key: bytes | None) -> str:
 
 
 def _insert(clicks: list[Click], click: Click, is_click_id: bool) -> bool:
-    """Add a click in order of time; returns whether anything changed. Adding the same clicks in any order gives the same list."""
-    if is_click_id and clicks:
-        if (clicks[0]["t"], clicks[0]["p"]) <= (click["t"], click["p"]):
-            return False
-        clicks[0] = click
-        return True
-    if click in clicks:
+    """Add a click in order of time; returns whether anything changed. By e-mail and the like, any order of adding gives the same list."""
+    if click in clicks or (is_click_id and clicks):
         return False
     clicks.append(click)
     clicks.sort(key=_order)

@@ -50,7 +50,8 @@ UNDECIDED = (WAIT, ASK)
 
 
 def fold(entries: list[Entry]) -> list[Verdict]:
-    """Judge all entries of a home, in log order. At most one entry per identity is ASK: the one whose answer decides the others."""
+    """Judge all entries of a home, in log order. Of live entries at most one per identity is ASK: the one whose answer
+    decides the others."""
     verdicts: list[Verdict] = [(WAIT, -1)] * len(entries)
     recorded: dict[str, int] = {}
     waiting: set[str] = set()
@@ -66,14 +67,30 @@ def fold(entries: list[Entry]) -> list[Verdict]:
 
 def _conversion(entry: Entry, at: int, entries: list[Entry], recorded: dict[str, int], waiting: set[str]) -> Verdict:
     identity = entry["i"]
+    if entry.get("test"):  # whether a test resolves is judged before everything else about it (A11)
+        found = _answered(entry)
+        if found is not None:
+            if found[0] in UNDECIDED:
+                waiting.add(identity)
+            return found
     first = recorded.get(identity)
     if first is not None and _in_window(entries[first], entry):
         return (DUPLICATE, first)
     if identity in waiting:
         return (WAIT, -1)
+    found = _answered(entry)
+    if found is None:
+        recorded[identity] = at
+        return (OK, -1)
+    if found[0] in UNDECIDED:
+        waiting.add(identity)
+    return found
+
+
+def _answered(entry: Entry) -> Verdict | None:
+    """What attribution's answer, or its absence, makes of an entry by itself; None: it found its click and may be recorded."""
     answer = entry.get("a")
     if answer is None or answer == ASKED:
-        waiting.add(identity)
         return (ASK if answer is None else WAIT, -1)
     if "click" not in answer:
         return (MISS, -1)
@@ -81,8 +98,7 @@ def _conversion(entry: Entry, at: int, entries: list[Entry], recorded: dict[str,
         return (DECIDED, -1)
     if entry.get("s") and entry["t"] - answer["click"]["t"] < entry["s"]:
         return (TOO_SOON, -1)
-    recorded[identity] = at
-    return (OK, -1)
+    return None
 
 
 def _in_window(first: Entry, entry: Entry) -> bool:
@@ -122,7 +138,8 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     """Which verdicts nothing can change any more: what is final needs its event no longer, a home of final entries shrinks to its claims.
 
     A click id names one click, so a hit by click id stands; one by e-mail, phone, external id or IP can be bettered by a click that
-    comes late. A miss stands only if there was nothing to look for. And nothing is final behind an open entry of its identity.
+    comes late. A miss stands only if there was nothing to look for. Nothing is final behind an open entry of its identity, and no link to a parent
+    while any conversion of the home is open.
     """
     opened: set[str] = set()
     finals: list[bool] = []
@@ -133,15 +150,18 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
         elif what == MISS:
             own = isinstance(answer, dict) and not answer.get("tried")
         else:
-            own = what == DUPLICATE
+            own = what == DUPLICATE and not (entry.get("test") and answer.get("m") != "click_id")
         identity = entry["i"]
         is_final = own and identity not in opened
         if not is_final:
             opened.add(identity)
         finals.append(is_final)
+    all_parents = all(done for entry, done in zip(entries, finals, strict=True) if entry["k"] == CONVERSION)
     for at, (what, target) in enumerate(verdicts):
-        if what in (DUPLICATE, LINKED) or (what == OK and target >= 0):
-            finals[at] = (finals[at] or what == LINKED) and finals[target]
+        if what == DUPLICATE:
+            finals[at] = finals[at] and finals[target]
+        elif what == LINKED or (what == OK and target >= 0):
+            finals[at] = all_parents  # a sale that heals late may be the better parent
     return finals
 
 

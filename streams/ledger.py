@@ -18,7 +18,7 @@ import orjson
 from schemas.event import Event
 from schemas.mapping import TAKEN_BACK
 from streams import dedup, settle
-from streams.classify import NEEDS_PARENT, classify, trace
+from streams.classify import NEEDS_PARENT, judge, trace
 from streams.dedup import Entry
 from streams.identifiers import key as identifier_key
 from streams.lookups import Answer, identifiers_of, probe, send_probe
@@ -68,11 +68,11 @@ class Ledger:
             raise SettingsMustCome(self._workspace, behind.version) from behind
 
     def _on_event(self, event: Event, state: State, out: Outputs) -> None:
-        found = classify(event)
+        found, steps = judge(event)
         if found is not None and found[0] != NEEDS_PARENT:
             decision = (*found, settle.sub_reason(event, found[0]))
             if not (event["is_test"] and _is_deferred(event)):
-                self._emit(event, settle.decided(*decision, trace(event)), 1, None, out)
+                self._emit(event, settle.decided(*decision, steps), 1, None, out)
                 return
         else:
             decision = None
@@ -170,7 +170,10 @@ class Ledger:
                 entry["b"] = 1
                 state.put(event_key, orjson.dumps(events[entry["id"]]))
         now = orjson.dumps(kept) if kept else None
-        if now is not None and now != held:
+        if now is None:
+            if held is not None:
+                state.delete(b"h:" + name.encode())
+        elif now != held:
             state.put(b"h:" + name.encode(), now)
 
     def _event(self, entry: Entry, events: dict[str, Event], state: State) -> Event:

@@ -1,4 +1,4 @@
-"""The rules once more, written apart from the stages: one loop over the payloads in log order, with all clicks known.
+"""The rules once more, written apart from the stages: one loop over the payloads in log order, with all clicks (in theirs) known.
 
 What the pipeline ends at, whatever order things arrived in, must equal this. It shares no code with the stages and knows nothing of
 chunks, partitions, answers or revisions.
@@ -12,8 +12,7 @@ def find_click(payload, clicks, window):
     fits = [c for c in clicks if c["property"] == payload["property"] and 0 <= payload["time"] - c["time"] <= window]
     if payload.get("cid"):
         mine = [c for c in clicks if c["id"] == payload["cid"]]
-        earliest = min(mine, key=lambda c: (c["time"], c["property"]), default=None)
-        return (payload["cid"], "click_id") if earliest in fits and earliest is not None else (None, "unknown_click_id")
+        return (payload["cid"], "click_id") if mine and mine[0] in fits else (None, "unknown_click_id")
     for kind in ("email", "phone"):
         if payload.get(kind):
             found = [c for c in fits if payload[kind] in c.get(kind, ())]
@@ -36,7 +35,8 @@ def judge(payloads, clicks, window=30 * DAY):
                        if (prop, tx, test) == (p["property"], p["tx"], p["test"])]  # fmt: skip
             same = [j for j in parents if payloads[j]["name"] == p["name"]]
             parent = (same or parents or [None])[0]
-            rows[at] = ("error", "cant_find_event", p.get("cid"), None) if parent is None else ("discarded", "wrong_status", rows[parent][2], parent)
+            orphan = ("discarded", "test_data", p.get("cid"), None) if p["test"] else ("error", "cant_find_event", p.get("cid"), None)
+            rows[at] = orphan if parent is None else ("discarded", "wrong_status", rows[parent][2], parent)
     return rows
 
 
@@ -44,7 +44,7 @@ def first_look(p, at, clicks, window, recorded):
     if p["status"] == "refunded" and not (p["test"] and not has_id(p)):
         return None  # judged beside its parent, when all parents are known
     click, how = find_click(p, clicks, window)
-    if p["test"] and not click and (p["status"] != "refunded"):
+    if p["test"] and not click:
         return ("discarded", "test_data", p.get("cid"), None)
     if p["status"] == "pending":
         return ("discarded", "wrong_status", click if p["test"] else p.get("cid"), None)
