@@ -18,7 +18,7 @@ _LARGEST_BYTES = 1 << 30  # ClickHouse's DBMS_MAX_COMPRESSED_SIZE
 _NONE, _LZ4, _ZSTD = 0x02, 0x82, 0x90
 
 
-def _hash() -> Callable[[bytes], int]:
+def _hash() -> Callable[[bytes], bytes]:
     try:
         from clickhouse_cityhash.cityhash import CityHash128  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -26,7 +26,13 @@ def _hash() -> Callable[[bytes], int]:
             NOT_IMPLEMENTED,
             "compress=1 and decompress=1 need the package clickhouse-cityhash: install it, or switch the client's compression off",
         ) from None
-    return CityHash128  # type: ignore[no-any-return,unused-ignore]
+
+    def checksum(block: bytes) -> bytes:
+        """Two little-endian words, the number's upper one first (compared with blocks in the engine's own files)."""
+        number: int = CityHash128(block)
+        return struct.pack("<QQ", number >> 64, number & (1 << 64) - 1)
+
+    return checksum
 
 
 class BlockEncoder:
@@ -41,7 +47,7 @@ class BlockEncoder:
             return b""
         packed = bytes(cramjam.lz4.compress_block(data, store_size=False))
         block = _HEADER.pack(_LZ4, len(packed) + _HEADER.size, len(data)) + packed
-        return self._checksum(block).to_bytes(_CHECKSUM_BYTES, "little") + block
+        return self._checksum(block) + block
 
     def finish(self) -> bytes:
         """Blocks need no trailer."""
@@ -68,7 +74,7 @@ class BlockDecoder:
             if len(self._rest) < end:
                 return
             block = bytes(self._rest[_CHECKSUM_BYTES:end])
-            if self._checksum(block) != int.from_bytes(self._rest[:_CHECKSUM_BYTES], "little"):
+            if self._checksum(block) != self._rest[:_CHECKSUM_BYTES]:
                 raise ServerError(CHECKSUM_DOESNT_MATCH, "Checksum doesn't match: corrupted data")
             del self._rest[:end]
             yield _unpack(method, block[_HEADER.size :], plain_size)

@@ -13,17 +13,18 @@ import time
 from pathlib import Path
 from typing import IO
 
+from deploy.local import LocalServiceError
 from deploy.local.ports import process_name
 
 
-class FolderTakenError(RuntimeError):
+class FolderTakenError(LocalServiceError):
     """Another process owns the data folder. The message says which and what to do."""
 
 
 class DataFolder:
     """An owned data folder."""
 
-    def __init__(self, root: Path, patience_s: float = 3) -> None:
+    def __init__(self, root: Path, patience_s: float = 1) -> None:
         """Take it, or raise FolderTakenError; patient, as a process that was just killed takes a moment to go."""
         root.mkdir(parents=True, exist_ok=True)
         self._lock = _take(root / "endpoint.lock", patience_s)

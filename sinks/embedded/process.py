@@ -14,13 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.local import LocalServiceError
 from deploy.local.jvm import Child
 from deploy.local.ports import require_free
 
 _LAST_WORDS_BYTES = 2000
 
 
-class ClickHouseError(RuntimeError):
+class ClickHouseError(LocalServiceError):
     """The endpoint cannot run. The message says what, why and what next."""
 
 

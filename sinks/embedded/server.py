@@ -3,6 +3,7 @@
 The event loop only moves bytes; every call into the engine runs in a worker thread, so `/ping` answers while queries run.
 """
 
+import asyncio
 import contextlib
 import traceback
 from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ from sinks.embedded.queries import Queries
 from sinks.embedded.request import Wish
 from sinks.embedded.sessions import Session, Sessions
 from sinks.embedded.statement import Statement
+
+_SHORT_BYTES = 16 << 10  # tokenized in 1 ms; longer ones must not hold the loop
 
 
 class Server:
@@ -86,7 +89,8 @@ class Server:
             await self._run(wish, job, session, text, answer)
 
     async def _run(self, wish: Wish, job: Job, session: Session | None, text: IO[bytes], answer: Answer) -> None:
-        parsed = _parsed(text)
+        head = text.read(body.HEAD_BYTES)
+        parsed = _parsed(head, text) if len(head) < _SHORT_BYTES else await asyncio.to_thread(_parsed, head, text)
         answer.format = parsed.format or wish.default_format
         if parsed.kind == "read":
             await self.queries.read(job, session, parsed, answer)
@@ -113,9 +117,8 @@ def refuse_foreign_page(http: web.Request) -> None:
         raise ServerError(ACCESS_DENIED, f"Requests from pages of {origin} are refused")
 
 
-def _parsed(text: IO[bytes]) -> Statement:
+def _parsed(head: bytes, text: IO[bytes]) -> Statement:
     """The statement, from the first bytes if rows follow it; one that is long itself is read whole."""
-    head = text.read(body.HEAD_BYTES)
     if len(head) < body.HEAD_BYTES:
         return statement.parse(head)
     if head.lstrip()[:6].upper() == b"INSERT":

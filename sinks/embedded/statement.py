@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sinks.embedded.errors import INTO_OUTFILE_NOT_ALLOWED, SYNTAX_ERROR, UNKNOWN_TYPE_OF_QUERY, ServerError
 
@@ -20,18 +20,19 @@ Kind = Literal["read", "insert", "insert_input", "other"]
 # Statements that answer with rows and change nothing; `(` opens a parenthesised SELECT.
 _READS = frozenset((b"SELECT", b"WITH", b"FROM", b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK", b"("))
 
+# Possessive (`*+`), so that an unclosed quote in a long statement costs one pass and not a search through all its parts.
 _TOKEN = re.compile(
-    rb"""(?P<blank>\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?\*/)
-    |(?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`|\$(\w*)\$.*?\$\3\$)
-    |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    rb"""(?P<blank>\s+|--[^\n]*+|\#[\ !][^\n]*+|/\*.*?\*/)
+    |(?P<text>'(?:[^'\\]++|\\.|'')*+'|"(?:[^"\\]++|\\.|"")*+"|`(?:[^`\\]++|\\.|``)*+`|\$(\w*)\$.*?\$\3\$)
+    |(?P<word>[A-Za-z_][A-Za-z0-9_]*+)
+    |(?P<run>[0-9,+*=<>:?@%^&|~!\\]++)
     |(?P<mark>.)""",
     re.DOTALL | re.VERBOSE,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word in upper case or a mark, with its place and the number of parentheses around it."""
+class Token(NamedTuple):
+    """A word in upper case, a mark or a run of marks, with its place and the number of parentheses around it."""
 
     value: bytes
     start: int
@@ -58,13 +59,13 @@ def tokens(text: bytes) -> Iterator[Token]:
     """Everything but blanks and comments. An unclosed string falls apart into marks, and the engine will say so."""
     depth = 0
     for found in _TOKEN.finditer(text):
-        if found.lastgroup == "blank":
+        kind, value = found.lastgroup, found[0]
+        if kind == "blank":
             continue
-        value = found[0].upper() if found["word"] else found[0]
-        if value in {b")", b"]", b"}"}:
+        if kind == "mark" and value in b")]}":
             depth -= 1
-        yield Token(value, found.start(), found.end(), depth)
-        if value in {b"(", b"[", b"{"}:
+        yield Token(value.upper() if kind == "word" else value, found.start(), found.end(), depth)
+        if kind == "mark" and value in b"([{":
             depth += 1
 
 
