@@ -8,21 +8,8 @@ reversal, refund or chargeback is about an earlier conversion, so its place is d
 from collections.abc import Callable
 
 from schemas.event import Event
-from schemas.mapping import APPROVED, TAKEN_BACK, TEST, UNKNOWN
-from schemas.reasons import (
-    FILTERED_EVENT,
-    NO_CLICK_ID,
-    NO_IDENTIFIER,
-    NO_STATUS,
-    NOT_APPROVED,
-    PROPERTY_NOT_BOUND,
-    SOURCE_MISSING,
-    TEST_DATA,
-    UNAUTHORIZED_ASSET,
-    UNKNOWN_WORD,
-    UNREADABLE_PAYLOAD,
-    WRONG_STATUS,
-)
+from schemas.mapping import APPROVED, TAKEN_BACK, TEST
+from schemas.reasons import FILTERED_EVENT, TEST_DATA, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD, WRONG_STATUS
 
 NEEDS_PARENT = "needs_parent"
 """Not a reason: what `classify` answers for a reversal, refund or chargeback; the detail is its canonical status."""
@@ -99,16 +86,3 @@ def classify(event: Event) -> Verdict | None:
 def trace(event: Event) -> list[list[str]]:
     """[step, result, detail] up to the step that decides; an event that passes has all STEPS."""
     return judge(event)[1]
-
-
-def sub_reason(event: Event, reason: str) -> str | None:
-    """The cause behind a verdict that the payload carries in itself, where it is known without any state."""
-    if reason == WRONG_STATUS:
-        if event["conversion_status"] == UNKNOWN:
-            return UNKNOWN_WORD if event["original_status"] else NO_STATUS
-        return NOT_APPROVED
-    if reason in (TEST_DATA, NO_CLICK_ID):
-        return event["click_problem"] or NO_IDENTIFIER
-    if reason == UNAUTHORIZED_ASSET:
-        return SOURCE_MISSING if not event["property_id"] else PROPERTY_NOT_BOUND
-    return None

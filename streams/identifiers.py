@@ -97,7 +97,7 @@ def normal(kind: str, text: str, gmail_aliases: bool = False) -> str | None:
     if kind == EMAIL:
         return given_value.lower()
     if kind == PHONE:
-        return phone(given_value)
+        return given_value if is_hashed(given_value) else phone(given_value)
     return ip(given_value) if kind == IP else given_value
 
 

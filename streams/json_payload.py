@@ -103,7 +103,7 @@ def flatten(data: Any) -> dict[str, str]:
             if len(found) >= MOST_FIELDS:
                 return found
         level = below
-    return found | {path: TOO_DEEP for path, _ in level}
+    return found | {path: TOO_DEEP for path, _ in level if path}
 
 
 def _children(level: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -32,7 +32,9 @@ LONGEST = 64
 MOST_DIGITS = 18  # before the point: more is no money, and 1e999999 must not become a megabyte
 MOST_DECIMALS = 8
 
-_SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,3}")
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d+")
+# Up to ten other characters on either side of one number; price-parser alone would find a price in any sentence.
+_ONE_NUMBER = re.compile(r"\D{0,10}\d[\d.,\s]*\D{0,10}")
 _CODE = re.compile(r"(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])")
 _MINUS = re.compile(r"(?<!\d)[-\u2212](?!\D*$)|[-\u2212]\s*$")  # before the digits, or after all of them
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
@@ -85,7 +87,7 @@ def _careful(text: str) -> Decimal | None:
     if _GROUPED.fullmatch(text):
         return _decimal(text.replace(",", ""))
     bare = _MINUS.sub("", text).replace("'", "").replace("\u2019", "")
-    if "-" in bare:  # 10-12 is a range
+    if not _ONE_NUMBER.fullmatch(bare):
         return None
     found: Decimal | None = Price.fromstring(bare).amount
     if found is None:
@@ -95,9 +97,10 @@ def _careful(text: str) -> Decimal | None:
 
 def _decimal(text: str) -> Decimal | None:
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         return None
+    return number if number.adjusted() < LONGEST else None
 
 
 def _plain(number: Decimal) -> str | None:

@@ -26,14 +26,20 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Record(Protocol):
-    """A record of clicktrail.payloads.v1; `timestamp` is the time of receipt in ms."""
+    """A record of clicktrail.payloads.v1; `timestamp` is the time of receipt in ms. Read only: named tuples fit, too."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    value: bytes | None
-    headers: Headers
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
 
 
 class Context(NamedTuple):
@@ -85,8 +91,11 @@ class Parser:
         found = dict(headers)
         query = found.get(QUERY)
         parameters, cause = read(value, _text(found.get(CONTENT_TYPE)), _text(found.get(METHOD)), as_text(query) if query else "")
-        property_id, _, reference, transaction_id, click_id, _, _, _ = fields.subject(rules, {} if cause else parameters)
-        return home_of(rules.account_id, property_id, reference, transaction_id, click_id, sha256(value).hexdigest())
+        digest = sha256(value).hexdigest()
+        if cause:
+            return home_of(rules.account_id, rules.property_id, None, None, None, digest)
+        property_id, _, reference, transaction_id, click_id, _, _, _ = fields.subject(rules, parameters)
+        return home_of(rules.account_id, property_id, reference, transaction_id, click_id, digest)
 
     def _context(self, headers: dict[str, bytes]) -> Context:
         get = headers.get

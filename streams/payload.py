@@ -64,7 +64,7 @@ def read_form(text: str) -> dict[str, str]:
         found = [(name, item) for name, _, item in (part.partition("=") for part in parts)]
     parameters = dict(found)
     if len(parameters) < len(found):
-        parameters = merged(found)
+        parameters = merged((name, item) for name, item in found if name)
     parameters.pop("", None)
     return parameters
 

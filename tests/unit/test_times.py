@@ -1,0 +1,48 @@
+"""When a conversion happened, in whatever way it is written (rule 8)."""
+
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams import times
+
+AT = 1_763_910_000_000  # 2025-11-23T15:00:00Z
+RECEIVED = 1_795_000_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1763910000", "1763910000000", "1763910000000000", "1763910000000000000", "1763910000.0", "2025-11-23T15:00:00Z", "2025-11-23 15:00:00",
+        "2025-11-23T16:00:00+01:00", "2025-11-23 16:00:00 +0100", "2025-11-23 10:00:00 EST", "2025-11-23 16:00:00 Europe/Berlin",
+        "Sun, 23 Nov 2025 15:00:00 GMT", "2025/11/23 15:00:00", "23.11.2025 15:00:00", "20251123T150000Z", " 1763910000 ",
+    ],
+)  # fmt: skip
+def test_forms(text):
+    assert times.event_ms(text, RECEIVED) == AT
+
+
+def test_time_without_zone_is_in_the_zone_of_the_source():
+    assert times.event_ms("2025-11-23 16:00:00", RECEIVED, ZoneInfo("Europe/Berlin")) == AT
+    assert times.event_ms("2025-11-23T15:00:00Z", RECEIVED, ZoneInfo("Europe/Berlin")) == AT
+
+
+def test_formats_of_the_mapping_go_first():
+    assert times.event_ms("23/11/2025 15h00", RECEIVED, formats=("%d/%m/%Y %Hh%M",)) == AT
+    assert times.event_ms("05/11/2025", RECEIVED, formats=("%d/%m/%Y",)) == 1762300800000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "NOW", "yesterday", "0", "{timestamp}", "1995-01-01", "2099-01-01", "9" * 60, "1795000001", "99999999999999999999", "10:00"],
+)
+def test_what_is_no_credible_time_is_the_time_of_receipt(text):
+    """The future is capped: a sender's clock that runs ahead must not put a sale after clicks that came later."""
+    assert times.event_ms(text, RECEIVED) == RECEIVED
+
+
+@given(st.text(max_size=70))
+def test_total(text):
+    assert times.EARLIEST_MS <= times.event_ms(text, RECEIVED, formats=("%d %b %Y", "%Z %z")) <= RECEIVED
