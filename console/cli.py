@@ -1,49 +1,57 @@
 """`clicktrail`: one command for everything that a person or a script does with the pipeline.
 
-The table below is the whole command: verb, function, one line of help comes from the function's docstring. No decorators, so that
-importing a command does nothing, and each verb's module is a small file. Modules that a verb needs (Kafka, ClickHouse, Faust) are
-imported inside it: `clicktrail --help` takes 0.3 s instead of 2.
+The table below is the whole command: a verb, and the function that does it, as `module:function` under `console.commands`; the help text
+is the function's docstring. Names and not functions, because importing all of them costs a second of CPU and a call needs one: only the
+module of the verb that was called is loaded (`--help` loads all). A role's process skips even the command-line library.
 
 Exit codes: 0 ok, 1 a finding (something is missing, failed or differs), 2 usage or settings, 3 a service does not answer.
 """
 
+import importlib
+import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-import typer
-
-from console import output
-from console.commands import apply, config, data, dlq, doctor, events, explain, feed, groups, kafka_topics, lifecycle, worker
 from streams.runtime.errors import ClicktrailError, exit_code
 
-VERBS: tuple[tuple[str, output.Command], ...] = (
-    ("up", lifecycle.up),
-    ("down", lifecycle.down),
-    ("status", lifecycle.status),
-    ("doctor", doctor.doctor),
-    ("worker", worker.worker),
-    ("apply", apply.apply),
-    ("export-workspace", apply.export_workspace),
-    ("schema", apply.schema),
-    ("send", feed.send),
-    ("gen", feed.gen),
-    ("tail", events.tail),
-    ("get", events.get),
-    ("explain", explain.explain),
-    ("timeline", explain.timeline),
-    ("sql", data.sql),
-    ("migrate", data.migrate),
-    ("lag", groups.lag),
+VERBS = (
+    ("up", "lifecycle:up"),
+    ("down", "lifecycle:down"),
+    ("status", "lifecycle:status"),
+    ("doctor", "doctor:doctor"),
+    ("worker", "worker:worker"),
+    ("apply", "apply:apply"),
+    ("export-workspace", "apply:export_workspace"),
+    ("schema", "apply:schema"),
+    ("send", "feed:send"),
+    ("gen", "feed:gen"),
+    ("tail", "events:tail"),
+    ("get", "events:get"),
+    ("explain", "explain:explain"),
+    ("timeline", "explain:timeline"),
+    ("sql", "data:sql"),
+    ("migrate", "data:migrate"),
+    ("lag", "groups:lag"),
 )
 
-GROUPS: tuple[tuple[str, str, tuple[tuple[str, output.Command], ...]], ...] = (
-    ("topics", "The topics of the topology.", (("ls", kafka_topics.ls), ("apply", kafka_topics.apply))),
-    ("dlq", "Dead letters: records that no stage could process.", (("ls", dlq.ls), ("show", dlq.show))),
-    ("config", "The settings of this process.", (("show", config.show), ("check", config.check))),
+GROUPS = (
+    ("topics", "The topics of the topology.", (("ls", "kafka_topics:ls"), ("apply", "kafka_topics:apply"))),
+    ("dlq", "Dead letters: records that no stage could process.", (("ls", "dlq:ls"), ("show", "dlq:show"))),
+    ("config", "The settings of this process.", (("show", "config:show"), ("check", "config:check"))),
 )
 
 
-def build() -> typer.Typer:
-    """Return the command, made from the tables above."""
+def loaded(target: str) -> Any:
+    """Return the function that a line of the table names."""
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(f"console.commands.{module}"), function)
+
+
+def build(called: str = "") -> Any:
+    """Return the command (a typer app) with the verb that is called, or with all of them when it is none of the table."""
+    import typer
+
     app = typer.Typer(
         name="clicktrail",
         help="One payload, one verdict, every decision explained.",
@@ -51,26 +59,40 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, function in VERBS:
-        app.command(name)(function)
+    app.callback()(lambda: None)  # keeps the verb's name necessary when there is only one
+    is_known = called in {name for name, *_ in (*VERBS, *GROUPS)}
+    for name, target in VERBS:
+        if not is_known or name == called:
+            app.command(name)(loaded(target))
     for name, doc, verbs in GROUPS:
-        group = typer.Typer(help=doc, no_args_is_help=True)
-        for verb, function in verbs:
-            group.command(verb)(function)
-        app.add_typer(group, name=name)
+        if not is_known or name == called:
+            group = typer.Typer(help=doc, no_args_is_help=True)
+            for verb, target in verbs:
+                group.command(verb)(loaded(target))
+            app.add_typer(group, name=name)
     return app
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the verb. SystemExit carries its code."""
+    if arguments[:1] == ["worker"] and len(arguments) == 2 and not arguments[1].startswith("-"):
+        from console import worker
+
+        sys.exit(worker.start(arguments[1]))
+    build(arguments[0] if arguments else "")(args=list(arguments))
 
 
 def main() -> None:
     """Run the command line; errors of ours become one sentence and their exit code."""
     try:
-        build()()
+        run(sys.argv[1:])
     except ClicktrailError as error:
+        from console import output
+
         output.complain(error.what, error.remedy)
         sys.exit(exit_code(error))
-    except BrokenPipeError:  # `clicktrail tail | head`
-        sys.stderr.close()
-        sys.exit(0)
+    except BrokenPipeError:  # `clicktrail tail | head`: nobody reads any more, and Python's last flush must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

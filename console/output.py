@@ -44,7 +44,16 @@ def as_text(value: Any) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return money(value)
     return str(value)
+
+
+def money(value: Decimal) -> str:
+    """Return an amount without the zeros that a column's scale adds, and with two decimals at least: 49.90, 0.00125."""
+    text = f"{value:f}"
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}" if decimals else text
 
 
 def _plain(value: Any) -> Any:

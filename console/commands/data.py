@@ -1,11 +1,14 @@
 """`clicktrail sql` and `migrate`: the database."""
 
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 from console import context, output
+
+OWN_FORMAT = re.compile(r"(?is)\sFORMAT\s+(\w+)\s*$")
 
 
 def sql(
@@ -17,6 +20,9 @@ def sql(
     from console.warehouse import Warehouse
 
     text = (sys.stdin.read() if statement == "-" else statement).strip().rstrip(";")
+    own = OWN_FORMAT.search(text)
+    if own:  # the client adds the clause itself, and two of them are a syntax error
+        text, format_ = text[: own.start()], format_ or own[1]
     chosen = format_ or ("JSONEachRow" if as_json else "PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames")
     for piece in Warehouse(context.load()).stream(text, chosen):
         sys.stdout.buffer.write(piece)

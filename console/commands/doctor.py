@@ -54,7 +54,7 @@ def _tables(settings: Settings) -> list[Result]:
 def _roles(settings: Settings) -> list[Result]:
     from console.commands.lifecycle import _ready
     from deploy.local.plan import ROLES
-    from streams.runtime.health import port_of
+    from streams.runtime.role_ports import port_of
 
     found = [(role, _ready(f"http://127.0.0.1:{port_of(settings, role)}/readyz?verbose")) for role in ROLES]
     return [

@@ -47,7 +47,7 @@ def follow(ask: Any, filters: dict[str, str], first: int, *, is_following: bool,
 def line(row: dict[str, Any]) -> Text:
     """Return a verdict as one line: time, mark and word, source, what it was worth, why, and its id to ask further."""
     status = row["status"]
-    money = f"{row['value']} {row['currency'] or ''}".strip() if row["value"] is not None else ""
+    money = f"{output.as_text(row['value'])} {row['currency'] or ''}".strip() if row["value"] is not None else ""
     return Text.assemble(
         (f"{output.as_text(row['judged_at'])[11:23]}  ", "dim"),
         (f"{output.MARKS.get(status, ' ')} {status:<12}", output.COLOURS.get(status, "")),

@@ -40,7 +40,10 @@ async def end_offsets(settings: Settings, wanted: list[Place]) -> dict[Place, in
     """Return where each partition ends for a reader of committed records."""
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
-    consumer = AIOKafkaConsumer(**settings.kafka.client_args(), group_id=None, enable_auto_commit=False, isolation_level="read_committed")
+    # The client learns of one unknown topic per try and waits the backoff in between: at 100 ms that made 0.7 s.
+    consumer = AIOKafkaConsumer(
+        **settings.kafka.client_args(), group_id=None, enable_auto_commit=False, isolation_level="read_committed", retry_backoff_ms=2
+    )
     await consumer.start()
     try:
         ends = await consumer.end_offsets([TopicPartition(*place) for place in wanted])

@@ -107,7 +107,7 @@ def state() -> dict[str, Any]:
     """Return what runs on the data folder, with the answer of each role's health page."""
     from deploy.local import running
     from deploy.local.plan import ROLES
-    from streams.runtime.health import port_of
+    from streams.runtime.role_ports import port_of
 
     is_alive = running.is_alive(context.data_dir())
     found = running.record(context.data_dir()) if is_alive else {}

@@ -5,11 +5,8 @@ that everything works together; when its rows do not come, `up` says so instead 
 """
 
 import asyncio
-import shutil
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from console import apply
 from console.commands.groups import measure
@@ -21,7 +18,6 @@ from deploy.local.traffic import Request, Sender
 from streams.runtime.errors import Unavailable
 
 WORKSPACE = Path(__file__).with_name("demo.yaml")
-QUERY = "SELECT status, reason, count() FROM events GROUP BY ALL ORDER BY ALL"
 ROWS_S = 20.0
 SETTLED_S = 5.0
 
@@ -85,32 +81,3 @@ def _await_rows(plan: Plan, wanted: int) -> dict[str, int]:
                 f"Only {sum(counts.values())} of {wanted} demo payloads became rows within {ROWS_S:g} s.", "See the logs folder."
             )
         time.sleep(0.1)
-
-
-def show_addresses(plan: Plan, progress: Progress) -> None:
-    """Print where everything is, and a line that works as pasted."""
-    settings, command = plan.settings, _command()
-    facts: list[tuple[str, Any]] = [
-        ("Ingest", settings.ingest_url()),
-        ("ClickHouse", settings.clickhouse.url),
-        ("Kafka", settings.kafka.bootstrap_servers),
-        ("Send one", f"curl '{settings.ingest_url()}/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved'"),
-        ("Watch", f"{command} tail"),
-        ("Ask why", f"{command} explain <event_id>"),
-        ("Query", f'{command} sql "{QUERY}"'),
-    ]
-    for name, value in facts:
-        progress.fact(name, value)
-    progress.say()
-    progress.say(f"Ready after {progress.elapsed_s:.1f} s. Ctrl-C stops everything; the data stays.", "bold")
-
-
-def _command() -> str:
-    """How to call the CLI from where the user stands."""
-    if shutil.which("clicktrail"):
-        return "clicktrail"
-    beside = Path(sys.executable).with_name("clicktrail")
-    try:
-        return str(beside.relative_to(Path.cwd()))
-    except ValueError:
-        return str(beside)

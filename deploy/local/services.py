@@ -1,20 +1,19 @@
 """Kafka, ClickHouse, topics and tables: the ground on which the roles stand.
 
-The two services start side by side, and each is made ready (topics, tables) as soon as it answers: on two cores that takes as long as
-the slower one, Kafka. Both die with us (see `leash`), and both are started again when they die alone.
+The two services start side by side; on two cores that takes as long as the slower one, Kafka. Topics come last: they are what the roles,
+which load meanwhile, wait for. Both services die with us (see `leash`), and both are started again when they die alone.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from deploy.local.kafka import Kafka
 from deploy.local.plan import Plan
 from deploy.local.progress import Progress
 from sinks.embedded import ClickHouse
-from streams.runtime import topics
 
 
 class Service(Protocol):
@@ -47,14 +46,18 @@ class Services:
     def start(self) -> None:
         """Return when both answer and have their topics and tables. Raises what the slower or the broken one raises."""
         with ThreadPoolExecutor(2) as pool:
-            jobs = [pool.submit(self._clickhouse), pool.submit(self._kafka)]
-            for job in jobs:
-                job.result()
+            clickhouse = pool.submit(self._clickhouse)
+            kafka = pool.submit(self._kafka, clickhouse)
+            clickhouse.result()
+            kafka.result()
 
-    def _kafka(self) -> None:
+    def _kafka(self, clickhouse: "Future[None]") -> None:
         began = time.monotonic()
         if "kafka" in self.running:
             self.running["kafka"].start()
+        from streams.runtime import topics
+
+        clickhouse.result()
         created = asyncio.run(topics.create_missing(self._plan.settings))
         what = f"Kafka, {len(created)} topics created" if created else "Kafka, topics checked"
         self._progress.done(what, self._plan.settings.kafka.bootstrap_servers, time.monotonic() - began)

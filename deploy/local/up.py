@@ -17,13 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from deploy.local import demo, plan, running
+from deploy.local import plan, running
+from deploy.local.addresses import show_addresses
 from deploy.local.plan import Plan, Ports
 from deploy.local.processes import Supervised
 from deploy.local.progress import Progress
 from deploy.local.services import Services
 from streams.runtime.errors import Unavailable
-from streams.runtime.health import port_of
+from streams.runtime.role_ports import port_of
 
 READY_S = 60.0
 STOP_ROLES_S = 4.0
@@ -55,7 +56,7 @@ class Up:
                 self._start()
                 self._record("running")
                 self._progress.say()
-                demo.show_addresses(self._plan, self._progress)
+                show_addresses(self._plan, self._progress)
                 self._watch()
             finally:
                 self._stop()
@@ -69,21 +70,24 @@ class Up:
         plan.keep_pii_key(self._plan.settings)
         (self._plan.data_dir / "logs").mkdir(exist_ok=True)
         self._services = Services(self._plan, self._progress)
+        self._start_roles()  # they load while the services start, and wait for their topics
         self._services.start()
         self._record("starting")
-        if self._ended.is_set():
-            return
-        self._start_roles()
+        self._await_roles()
         if self._is_seeding and not self._ended.is_set():
+            from deploy.local import demo
+
             demo.seed_once(self._plan, self._progress)
 
     def _start_roles(self) -> None:
-        began = time.monotonic()
         for name in plan.ROLES:
             log = self._plan.data_dir / "logs" / f"{name}.log"
             role = Supervised(name, [sys.executable, "-m", "console.cli", "worker", name], log)
             role.start()
             self._roles.append(role)
+
+    def _await_roles(self) -> None:
+        began = time.monotonic()
         while waiting := [role.name for role in self._roles if not self.is_ready(role.name)]:
             if self._ended.wait(LOOK_S):
                 return

@@ -11,9 +11,8 @@ from typing import NamedTuple
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streams.runtime.role_ports import port_of
 from streams.runtime.settings import Settings
-
-ROLES = ("ingest", "ledger", "attribution", "sink", "delivery", "console")  # the order is the port: metrics_port + n
 
 
 class Check(NamedTuple):
@@ -24,11 +23,6 @@ class Check(NamedTuple):
 
 
 Checks = Mapping[str, Callable[[], Check]]
-
-
-def port_of(settings: Settings, role: str) -> int:
-    """Return the port of a role's health pages."""
-    return settings.metrics_port + ROLES.index(role)
 
 
 def routes(checks: Checks) -> list[web.RouteDef]:

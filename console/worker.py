@@ -1,0 +1,87 @@
+"""A role's process: settings, log, patience until its topics are there, then the role until a signal.
+
+Workers are patient because everything starts at once, in `up` as in a cluster: the seconds in which Python loads a role's modules are
+those in which the broker starts. Starting a role before its topics exist is what must not happen: it consumed nothing for a minute, in
+silence (measured); after PATIENCE_S it is an error that says so, and the supervisor tries again.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from console import context
+from streams.runtime import logs
+from streams.runtime.errors import BadSettings, Unavailable, near_match
+from streams.runtime.settings import Settings
+
+PATIENCE_S = 60.0
+LOOK_S = 0.2
+
+MODULES = {
+    "ingest": "streams.ingest.role",
+    "ledger": "streams.runtime.roles",
+    "attribution": "streams.runtime.roles",
+    "sink": "sinks.role",
+}
+ROLES = tuple(MODULES)
+
+
+def start(role: str) -> int:
+    """Run a role until it ends and return its exit code. BadSettings for an unknown one."""
+    if role not in MODULES:
+        raise BadSettings(f"{role} is not a role.", near_match(role, list(ROLES)) or f"Roles: {', '.join(ROLES)}.")
+    settings = context.load()
+    logs.configure(role, settings.log_level, settings.log_format)
+    module = importlib.import_module(MODULES[role])  # loads while the broker may still be starting
+    asyncio.run(until_topics(settings))
+    if MODULES[role] == "streams.runtime.roles":
+        module.run_role(role, settings)
+        return 0
+    import uvloop
+
+    work = run_sink(settings) if role == "sink" else module.run(settings)
+    uvloop.run(until_signal(work))
+    return 0
+
+
+async def until_topics(settings: Settings) -> None:
+    """Return when Kafka answers and every topic is there; raise what is wrong when PATIENCE_S is over."""
+    from streams.runtime import topics
+
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            await topics.require(settings)
+        except (Unavailable, BadSettings):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(LOOK_S)
+        else:
+            return
+
+
+async def until_signal(role: Coroutine[Any, Any, None]) -> None:
+    """Run a role; SIGTERM and SIGINT cancel it, and it ends in its own order."""
+    running, loop = asyncio.ensure_future(role), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def run_sink(settings: Settings) -> None:
+    """Run the sink with its health pages; it ends in order when it is cancelled."""
+    from sinks.role import made
+    from streams.runtime import health
+
+    sink = made(settings)
+    pages = await health.serve(settings, "sink", {"kafka": lambda: health.Check(sink.is_ready, "assigned" if sink.is_ready else "joining")})
+    try:
+        await sink.run()
+    finally:
+        await sink.stop()
+        await pages.cleanup()

@@ -1,0 +1,39 @@
+"""What `up` prints at the end: where everything is, and lines that work as pasted."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from deploy.local.plan import Plan
+from deploy.local.progress import Progress
+
+QUERY = "SELECT status, reason, count() FROM events GROUP BY ALL ORDER BY ALL"
+
+
+def show_addresses(plan: Plan, progress: Progress) -> None:
+    """Print where everything is, and a line that works as pasted."""
+    settings, command = plan.settings, _command()
+    facts = [
+        ("Ingest", settings.ingest_url()),
+        ("ClickHouse", settings.clickhouse.url),
+        ("Kafka", settings.kafka.bootstrap_servers),
+        ("Send one", f"curl '{settings.ingest_url()}/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved'"),
+        ("Watch", f"{command} tail"),
+        ("Ask why", f"{command} explain <event_id>"),
+        ("Query", f'{command} sql "{QUERY}"'),
+    ]
+    for name, value in facts:
+        progress.fact(name, value)
+    progress.say()
+    progress.say(f"Ready after {progress.elapsed_s:.1f} s. Ctrl-C stops everything; the data stays.", "bold")
+
+
+def _command() -> str:
+    """How to call the CLI from where the user stands."""
+    if shutil.which("clicktrail"):
+        return "clicktrail"
+    beside = Path(sys.executable).with_name("clicktrail")
+    try:
+        return str(beside.relative_to(Path.cwd()))
+    except ValueError:
+        return str(beside)
