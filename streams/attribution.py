@@ -38,6 +38,7 @@ class Attribution:
         self._partitions = partitions
 
     def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
+        """Judge a chunk of visits.v1 or of lookups.v1."""
         if records[0].topic == VISITS.name:
             collect(records, self._partitions, out)
             return

@@ -51,7 +51,8 @@ UNDECIDED = (WAIT, ASK)
 
 def fold(entries: list[Entry]) -> list[Verdict]:
     """Judge all entries of a home, in log order. Of live entries at most one per identity is ASK: the one whose answer
-    decides the others."""
+    decides the others.
+    """
     verdicts: list[Verdict] = [(WAIT, -1)] * len(entries)
     recorded: dict[str, int] = {}
     waiting: set[str] = set()
@@ -126,12 +127,17 @@ def _referring(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verdi
 
 
 def _parent(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verdict]) -> int | None:
-    """The recorded conversion that an entry refers to: of the same name if there is one, else the first."""
+    """The recorded conversion that an entry refers to: before it in the log and of its name, else before it, else the first behind it.
+
+    What is behind comes last, whatever its name, so that a payload still to come cannot take over a link that was made.
+    """
     found = [j for j, (what, _) in enumerate(verdicts) if what == OK and j != at and entries[j].get("test") == entry.get("test")]
     if entry["k"] == BY_REFERENCE:
         found = [j for j in found if entries[j]["k"] == CONVERSION]
-    same = [j for j in found if entries[j]["n"] == entry["n"]]
-    return (same or found or [None])[0]
+    before = [j for j in found if j < at]
+    same = [j for j in before if entries[j]["n"] == entry["n"]]
+    best = same or before or found
+    return best[0] if best else None
 
 
 def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
@@ -150,7 +156,7 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
         elif what == MISS:
             own = isinstance(answer, dict) and not answer.get("tried")
         else:
-            own = what == DUPLICATE and not (entry.get("test") and answer.get("m") != "click_id")
+            own = what == DUPLICATE and not (entry.get("test") and isinstance(answer, dict) and answer.get("m") != "click_id")
         identity = entry["i"]
         is_final = own and identity not in opened
         if not is_final:

@@ -11,7 +11,6 @@ The usual conversion writes its home and its event, and half a second later its 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -56,6 +55,7 @@ class Ledger:
         self._postbacks = Postbacks(workspace, partitions)
 
     def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
+        """Judge a chunk of payloads.v1 or of matches.v1."""
         try:
             if records[0].topic == MATCHES.name:
                 for record in records:
@@ -143,7 +143,9 @@ class Ledger:
         send_probe(question, self._partitions, out)
         entry["a"] = dedup.ASKED
 
-    def _settle(self, at: int, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State, out: Outputs) -> None:
+    def _settle(
+        self, at: int, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State, out: Outputs
+    ) -> None:
         entry = entries[at]
         event = self._event(entry, events, state)
         finding = settle.find(event, at, entries, verdicts, trace(event))
@@ -156,7 +158,9 @@ class Ledger:
         if verdicts[at][0] == dedup.OK:
             self._postbacks.request(event, finding, entry, entries, out)
 
-    def _keep(self, name: str, held: bytes | None, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State) -> None:
+    def _keep(
+        self, name: str, held: bytes | None, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State
+    ) -> None:
         """Keep a home that may change with its events, a final one as its claims only; write only what differs from what is held."""
         finals = dedup.final(entries, verdicts)
         kept = dedup.claims(entries, verdicts) if all(finals) else dedup.bounded(entries, verdicts, finals)

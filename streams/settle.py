@@ -175,7 +175,9 @@ def compared(event: Event) -> dict[str, Any]:
 def signature(finding: Finding) -> str:
     """What makes a later verdict another one: a new revision is written only when this changes."""
     get = finding.get
-    return "|".join([finding["reason"], get("sub") or "", get("click_id") or "", get("match_kind") or "", get("duplicate_of") or get("parent") or ""])
+    return "|".join(
+        [finding["reason"], get("sub") or "", get("click_id") or "", get("match_kind") or "", get("duplicate_of") or get("parent") or ""]
+    )
 
 
 def row(event: Event, finding: Finding, revision: int, identity: str | None) -> Row:

@@ -33,19 +33,32 @@ class RecordLike(Protocol):
     """What a stage may rely on in a record."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """Its topic."""
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """Its partition."""
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its offset."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Milliseconds; for a payload, the time of receipt."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Its key."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Its bytes; None is a tombstone."""
+
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Headers:
+        """Its headers."""
 
 
 class State(Protocol):
@@ -86,10 +99,11 @@ class Outputs:
 class Stage(Protocol):
     """One role's work on one chunk. Raises only for a record that no rule can judge (poison): the shell finds out which."""
 
-    def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None: ...
+    def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
+        """Judge the records of one partition, in order."""
 
 
-class MustWait(Exception):
+class MustWait(Exception):  # noqa: N818  no failure: the chunk comes again
     """The chunk can't be judged yet; the shell calls `ready` until it says True, then gives the same chunk again. Nothing was kept."""
 
     def ready(self) -> bool:

@@ -1,6 +1,6 @@
 """A small role on the real chunk runtime, as a process of its own: dedup by key, with state, and a bad record now and then.
 
-    python -m tests.toy_worker BOOTSTRAP PREFIX INSTANCE STATE_DIR
+python -m tests.toy_worker BOOTSTRAP PREFIX INSTANCE STATE_DIR
 """
 
 import logging

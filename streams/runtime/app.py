@@ -38,11 +38,11 @@ class Tasks:
         self.by_partition: dict[int, Task] = {}
 
     def _new(self, partition: int) -> Task:
-        changelog = self._role.changelog
+        assert self._role.changelog is not None, "a role of stages keeps state"
         return Task(
             self._app.kafka, self._app.conf.id, partition, self._stage(),
-            store=Store(self._state_dir / self._role.name / str(partition)) if changelog else None,
-            changelog_topic=changelog.name if changelog else None,
+            store=Store(self._state_dir / self._role.name / str(partition)),
+            changelog_topic=self._role.changelog.name,
             commit_interval_s=self._commit_interval_s,
             on_drained=self._app.resume,
         )  # fmt: skip
@@ -66,7 +66,18 @@ class Tasks:
 class RoleApp(faust.App):  # type: ignore[misc]
     """One role in this process."""
 
-    def __init__(self, role: Role, stage: StageFactory, kafka: dict[str, Any], *, group: str, instance: str, state_dir: Path, commit_interval_s: float, chunk_records: int) -> None:
+    def __init__(
+        self,
+        role: Role,
+        stage: StageFactory,
+        kafka: dict[str, Any],
+        *,
+        group: str,
+        instance: str,
+        state_dir: Path,
+        commit_interval_s: float,
+        chunk_records: int,
+    ) -> None:
         """`kafka` are aiokafka's connection settings; `instance` names this worker for ever: its static membership and state folder."""
         self.kafka = kafka
         self.tasks = Tasks(self, role, stage, state_dir / instance, commit_interval_s)

@@ -15,7 +15,7 @@ from streams.attribution import Attribution
 from streams.ledger import Ledger
 from streams.parse import Parser
 from streams.partition import partition_of
-from streams.stage import Outputs, Record, RecordLike
+from streams.stage import Outputs, Record, RecordLike, Stage
 from streams.topology import ATTRIBUTION, EVENTS, LEDGER, PAYLOADS, POSTBACKS, VISITS
 from streams.workspace import Workspace
 
@@ -48,7 +48,10 @@ class Memory:
         self.workspace = workspace
         self.partitions = partitions
         self.parser = Parser(workspace, pii_key, epoch)
-        self._stages = {LEDGER.name: Ledger(self.parser, workspace, partitions, pii_key), ATTRIBUTION.name: Attribution(partitions)}
+        self._stages: dict[str, Stage] = {
+            LEDGER.name: Ledger(self.parser, workspace, partitions, pii_key),
+            ATTRIBUTION.name: Attribution(partitions),
+        }
         self._role_of = {topic.name: role.name for role in (LEDGER, ATTRIBUTION) for topic in role.inputs}
         self.states: dict[tuple[str, int], MemoryState] = {}
         self.log: dict[Waiting, list[RecordLike]] = {}

@@ -57,7 +57,9 @@ class Outbox:
         """Hand over a chunk's state changes to the changelog; None is a tombstone."""
         await self._send(topic, partition, [(key, value, NO_HEADERS) for key, value in changes.items()])
 
-    async def _send(self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]) -> None:
+    async def _send(
+        self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
+    ) -> None:
         builder = self._producer.create_batch()
         append = builder.append
         for key, value, headers in records:
@@ -80,9 +82,7 @@ class Outbox:
             ends[meta.topic, meta.partition] = meta.offset + count
         self._sent.clear()
         failpoints.hit("after_produce")
-        await self._producer.send_offsets_to_transaction(
-            {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}, self.group
-        )
+        await self._producer.send_offsets_to_transaction({tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}, self.group)
         failpoints.hit("before_commit")
         await self._producer.commit_transaction()
         failpoints.hit("after_commit")

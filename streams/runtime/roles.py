@@ -107,7 +107,9 @@ class StageWorker:
             wanted.add(self._role.changelog.name)
         try:
             await admin.start()
-            found = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(sorted(wanted)) if not topic["error_code"]}
+            found = {
+                topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(sorted(wanted)) if not topic["error_code"]
+            }
         except KafkaError as error:
             raise Unavailable(f"Kafka does not answer at {self._settings.kafka.bootstrap_servers}: {error}.") from error
         finally:
@@ -147,7 +149,10 @@ class StageWorker:
                 waiting = 0.0 if moved else now - since
                 metrics.gauge("clicktrail_waiting_seconds").labels(self._role.name, str(partition)).set(waiting)
                 if waiting > STUCK_S:
-                    fail_at_once(self._role.name, TimeoutError(f"partition {partition} is {task.progress.state} and has not moved for {waiting:.0f} s"))
+                    fail_at_once(
+                        self._role.name,
+                        TimeoutError(f"partition {partition} is {task.progress.state} and has not moved for {waiting:.0f} s"),
+                    )
 
     def _has_work(self, task: Any) -> bool:
         """Whether records wait for a task: in its inbox, or in Kafka behind its position."""

@@ -71,8 +71,8 @@ class Task:
         partition: int,
         stage: Stage,
         *,
-        store: Store | None,
-        changelog_topic: str | None,
+        store: Store,
+        changelog_topic: str,
         commit_interval_s: float,
         on_drained: Callable[[TopicPartition], None] = lambda _: None,
     ) -> None:
@@ -82,7 +82,7 @@ class Task:
         self._kafka = kafka
         self._stage = stage
         self._store = store
-        self._overlay: Overlay | None = None
+        self._overlay = Overlay(store)
         self._changelog = changelog_topic
         self._outbox = Outbox(kafka, group, partition)
         self._inbox: asyncio.Queue[Chunk | None] = asyncio.Queue()
@@ -127,8 +127,7 @@ class Task:
                 self._running.cancel()
             await asyncio.wait([self._running])
         await self._outbox.close()
-        if self._store is not None:
-            self._store.close()
+        self._store.close()
         self.progress.state = "closed"
 
     async def _run(self) -> None:
@@ -141,8 +140,6 @@ class Task:
             await self._transaction(chunk)
 
     async def _restore(self) -> None:
-        if self._store is None or self._changelog is None:
-            return
         self.progress.state = "restoring"
 
         def report(position: int, end: int) -> None:
@@ -151,7 +148,9 @@ class Task:
         began = time.monotonic()
         count = await changelog.restore(self._kafka, self._changelog, self.partition, self._store, report)
         if count:
-            log.info("restored", group=self._outbox.group, partition=self.partition, changes=count, seconds=round(time.monotonic() - began, 2))
+            log.info(
+                "restored", group=self._outbox.group, partition=self.partition, changes=count, seconds=round(time.monotonic() - began, 2)
+            )
         self._overlay = Overlay(self._store)
 
     async def _transaction(self, chunk: Chunk) -> None:
@@ -174,10 +173,9 @@ class Task:
         self.progress.waiting_since = None if self._inbox.empty() else self.progress.last_commit
 
     def _keep(self, ends: Mapping[tuple[str, int], int]) -> None:
-        if self._overlay is not None and self._changelog is not None:
-            end = ends.get((self._changelog, self.partition))
-            if end is not None:
-                self._overlay.keep(end)
+        end = ends.get((self._changelog, self.partition))
+        if end is not None:
+            self._overlay.keep(end)
         failpoints.hit("after_keep")
 
     async def _judge(self, chunk: Chunk) -> None:
@@ -185,8 +183,7 @@ class Task:
         if records:
             out = await self._process(records)
             await self._outbox.send(out)
-            if self._overlay is not None and self._changelog is not None:
-                await self._outbox.send_changes(self._changelog, self.partition, self._overlay.accept_chunk())
+            await self._outbox.send_changes(self._changelog, self.partition, self._overlay.accept_chunk())
         self.positions[chunk.at] = chunk.next
         self.progress.records += len(records)
 
@@ -203,14 +200,14 @@ class Task:
         out = Outputs()
         while True:
             try:
-                self._stage(records, self._overlay, out)  # type: ignore[arg-type]  a stage without state gets None
+                self._stage(records, self._overlay, out)
             except MustWait as wait:
-                self._forget()
+                self._overlay.drop_chunk()
                 out = Outputs()
                 if not await _wait_until(wait.ready):
                     return await self._isolate(records, wait)
             except Exception as error:  # noqa: BLE001  poison: find out which record it is
-                self._forget()
+                self._overlay.drop_chunk()
                 return await self._isolate(records, error)
             else:
                 self._poison.count_good(len(records))
@@ -228,15 +225,9 @@ class Task:
             part = await self._process([record])
             for topic, partition, key, value, headers in part:
                 whole.send(topic, partition, key, value, headers)
-            if self._overlay is not None:
-                kept.update(self._overlay.accept_chunk())
-        if self._overlay is not None:
-            self._overlay.restage(kept)  # for the caller, who writes the changelog
+            kept.update(self._overlay.accept_chunk())
+        self._overlay.restage(kept)  # for the caller, who writes the changelog
         return whole
-
-    def _forget(self) -> None:
-        if self._overlay is not None:
-            self._overlay.drop_chunk()
 
 
 async def _wait_until(ready: Callable[[], bool]) -> bool:

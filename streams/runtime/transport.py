@@ -33,7 +33,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__post_init__()
         self._next: dict[TopicPartition, int] = {}
 
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ARG002  Faust's signature
         self._assignor = self.app.assignor  # Faust's: sticky, and topics with equal partition counts stay together
         return aiokafka.AIOKafkaConsumer(
             **self.app.kafka,
@@ -63,7 +63,13 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._next = {TopicPartition(*tp): offset for tp, offset in committed.items() if offset is not None and offset >= 0}
         return committed
 
-    async def _fetch_records(self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None) -> dict[TP, list[Chunk]]:
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[TP, list[Chunk]]:
         fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
         assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  aiokafka has no way to ask for it without awaiting
         chunks: dict[TP, list[Chunk]] = {}
@@ -89,7 +95,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def stable_end(self, at: TopicPartition) -> int | None:
         """The last stable offset of a partition, as of the last fetch."""
-        return self._thread.stable_end(at)
+        end: int | None = self._thread.stable_end(at)
+        return end
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
         """Do nothing: offsets are committed by the tasks, inside their transactions."""
@@ -112,4 +119,3 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
     """Faust's transport with our consumer."""
 
     Consumer: ClassVar[type] = ChunkConsumer
-

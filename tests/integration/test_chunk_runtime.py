@@ -111,7 +111,8 @@ def check(inputs, outputs):
     for key, rows in per_key.items():
         rows.sort()
         assert [row[0] for row in rows] == list(range(1, len(rows) + 1)), f"broken state for {key}: {rows}"
-        assert rows[0][2] == b"-" and {row[2] for row in rows[1:]} <= {rows[0][1]}, f"wrong first for {key}: {rows}"
+        assert rows[0][2] == b"-"
+        assert {row[2] for row in rows[1:]} <= {rows[0][1]}, f"wrong first for {key}: {rows}"
 
 
 @pytest.fixture

@@ -33,8 +33,9 @@ def judge(payloads, clicks, window=30 * DAY):
         if rows[at] is None:
             parents = [j for (prop, tx, _, test), j in sorted(recorded.items(), key=lambda kv: kv[1])
                        if (prop, tx, test) == (p["property"], p["tx"], p["test"])]  # fmt: skip
-            same = [j for j in parents if payloads[j]["name"] == p["name"]]
-            parent = (same or parents or [None])[0]
+            before = [j for j in parents if j < at]
+            same = [j for j in before if payloads[j]["name"] == p["name"]]
+            parent = (same or before or parents or [None])[0]
             orphan = ("discarded", "test_data", p.get("cid"), None) if p["test"] else ("error", "cant_find_event", p.get("cid"), None)
             rows[at] = orphan if parent is None else ("discarded", "wrong_status", rows[parent][2], parent)
     return rows

@@ -59,7 +59,9 @@ payloads = st.lists(
 
 
 def receive_click(memory, click, now):
-    identifiers = [("email", key("email", e, PII)) for e in sorted(click["email"])] + [("phone", key("phone", p, PII)) for p in sorted(click["phone"])]
+    identifiers = [("email", key("email", e, PII)) for e in sorted(click["email"])] + [
+        ("phone", key("phone", p, PII)) for p in sorted(click["phone"])
+    ]
     memory.visit({
         "visit_id": f"v{click['id']}{click['time']}", "kind": "click", "account_id": "default", "property_id": click["property"], "click_id": click["id"],
         "occurred_ms": click["time"], "received_ms": now, "identifiers": identifiers, "campaign_id": "c1", "traffic_source_id": None,
@@ -143,14 +145,26 @@ def check_postbacks(memory, rows):
             first[row["property_id"], row["transaction_id"], row["conversion_name"]] += 1
         assert not row["is_test"]
     assert all(count == 1 for count in first.values()), first
-    live = {(r["property_id"], r["transaction_id"], r["conversion_name"]) for r in rows.values() if r["status"] == "ok" and not r["is_test"]}
+    live = {
+        (r["property_id"], r["transaction_id"], r["conversion_name"]) for r in rows.values() if r["status"] == "ok" and not r["is_test"]
+    }
     assert set(first) == live
 
 
 def test_the_same_history_twice_is_the_same_log():
     """Determinism: replaying the log reproduces the log, byte for byte."""
     history = [("click", {"id": "A", "property": "p1", "time": BASE + 9 * 4 * DAY, "email": set(), "phone": set()})]
-    base = {"source": "a", "property": "p1", "tx": "T1", "name": "Purchase", "status": "approved", "cid": "A", "email": None, "phone": None, "test": False}
+    base = {
+        "source": "a",
+        "property": "p1",
+        "tx": "T1",
+        "name": "Purchase",
+        "status": "approved",
+        "cid": "A",
+        "email": None,
+        "phone": None,
+        "test": False,
+    }
     history += [("payload", {**base, "time": BASE + 10 * 4 * DAY}) for _ in range(3)]
     logs = [live_through(history, random.Random(1))[0].log for _ in range(2)]
     assert logs[0] == logs[1]
@@ -160,7 +174,9 @@ def judged_in_chunks_of(chunk):
     rng = random.Random(5)
     memory = Memory(WORKSPACE, partitions=2, pii_key=PII)
     for i in range(60):
-        receive_click(memory, {"id": f"K{i % 20}", "property": "p1", "time": BASE + i * DAY, "email": set(), "phone": set()}, BASE + 100 * DAY)
+        receive_click(
+            memory, {"id": f"K{i % 20}", "property": "p1", "time": BASE + i * DAY, "email": set(), "phone": set()}, BASE + 100 * DAY
+        )
     memory.run(lambda waiting: (waiting[0], chunk))
     for i in range(200):
         p = {"source": "a", "property": "p1", "tx": f"T{rng.randrange(90)}", "name": rng.choice(["Purchase", "AddToCart"]), "status": "approved",
