@@ -17,22 +17,21 @@ queues longer. 0.5 s, because a visitor on a tracking link waits at most two of 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from streams.ingest import metrics
+from streams.ingest.drainer import Drainer
 from streams.ingest.producer import Producer, Shipment
 from streams.ingest.record import Record
-from streams.ingest.spool import Spool, Spooled, SpoolFull
+from streams.ingest.spool import Spool, SpoolFull
 from streams.runtime import logs
 
 LINGER_S = 0.002
 ACK_S = 0.5
 START_S = 2.0
 ROUND_BYTES = 4 << 20
-STALL_S = 10.0  # a batch that waits longer than this, although a new producer can start, is given up
-GRACE_S = 5.0
-RETRY_S = 0.25
+LAST_BYTES = 1 << 20
 LOG = logs.get(__name__)
 
 
@@ -82,6 +81,7 @@ class Intake:
     def __init__(self, producer: Producer, spool: Spool, *, ack_s: float = ACK_S, linger_s: float = LINGER_S) -> None:
         self._producer = producer
         self._spool = spool
+        self._drainer = Drainer(producer, spool)
         self._ack_s = ack_s
         self._linger_s = linger_s
         self._waiting: deque[Ticket] = deque()
@@ -89,6 +89,8 @@ class Intake:
         self._is_appending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._direct = asyncio.Event()
+        self._gate = asyncio.Event()
+        self._gate.set()
         self.is_spooling = True
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -119,6 +121,7 @@ class Intake:
     async def _pump(self) -> None:
         while True:
             await self._wake.wait()
+            await self._gate.wait()
             if not self.is_spooling:
                 await asyncio.sleep(self._linger_s)
             tickets = self._take()
@@ -185,63 +188,32 @@ class Intake:
         return starts
 
     async def _drain(self, shipped: list[tuple[int, Shipment]], voyage: asyncio.Task[None] | None = None) -> None:
-        """Send the spool from its front until it is empty, then go direct again. `shipped` are addresses of what is under way already."""
+        """Send the spool from its front until it is empty, then go direct again. `shipped` are addresses of what is under way already.
+
+        Under load the spool fills while it drains, so the last stretch is made with the gate closed: requests wait for it, and go direct.
+        """
         if voyage is not None:
-            await self._settle(voyage)
+            await self._drainer.settle(voyage)
         acked_late = {start for start, shipment in shipped if shipment.is_acked}
-        while True:
+        while not self._spool.is_empty or self._is_appending or self._producer.is_broken:
+            opening = asyncio.get_running_loop().call_later(self._ack_s, self._gate.set)  # nobody waits longer for the last stretch
             if self._producer.is_broken:
-                await self._replace()
-            found = await self._read()
+                await self._drainer.replace()
+            found = await self._drainer.read()
+            await self._drainer.send_until_acked([item for item in found if item.start not in acked_late])
+            opening.cancel()
             if found:
-                await self._send_until_acked([item for item in found if item.start not in acked_late])
                 self._spool.advance(found[-1].end)
                 metrics.DRAINED.inc(len(found))
                 metrics.SPOOL_BYTES.set(self._spool.waiting_bytes)
-            elif self._is_appending:
+            else:
                 await asyncio.sleep(self._linger_s)
-            else:
-                self._spool.clear()
-                self._set_spooling(False)
-                LOG.info("direct_again")
-                return
-
-    async def _read(self) -> list[Spooled]:
-        while True:
-            try:
-                return await self._spool.read()
-            except OSError as error:  # the disk fails to read; what it holds is still there
-                LOG.error("spool_unreadable", error=repr(error))  # noqa: TRY400 - the error is in it
-                await asyncio.sleep(RETRY_S)
-
-    async def _send_until_acked(self, items: Iterable[Spooled]) -> None:
-        left = list(items)
-        while left:
-            if self._producer.is_broken:
-                await self._replace()
-            shipments = self._producer.pack((item.record, item) for item in left)
-            await self._settle(self._producer.ship(shipments))
-            left = [item for shipment in shipments if not shipment.is_acked for item in shipment.items]
-            if left:
-                await asyncio.sleep(RETRY_S)
-
-    async def _replace(self) -> None:
-        while (fresh := await self._producer.try_fresh()) is None:  # noqa: ASYNC110 - nothing tells when a broker is back
-            await asyncio.sleep(RETRY_S)
-        self._producer.adopt(fresh)
-
-    async def _settle(self, voyage: asyncio.Task[None]) -> None:
-        """Wait until the fate of every batch is known. A producer that stalls although the broker answers another one is replaced."""
-        while not voyage.done():
-            await asyncio.wait({voyage}, timeout=STALL_S)
-            if voyage.done() or (fresh := await self._producer.try_fresh()) is None:
-                continue
-            await asyncio.wait({voyage}, timeout=GRACE_S)
-            if voyage.done():
-                await self._producer.discard(fresh)
-            else:
-                self._producer.adopt(fresh)
-                await asyncio.wait({voyage})
+            if self._spool.waiting_bytes < LAST_BYTES:
+                self._gate.clear()
+        self._spool.clear()
+        self._set_spooling(False)
+        self._gate.set()
+        LOG.info("direct_again")
 
     def _set_spooling(self, is_spooling: bool) -> None:
         self.is_spooling = is_spooling

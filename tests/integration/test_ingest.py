@@ -50,7 +50,9 @@ WORKSPACE = [
     source("listed", allow_ips=["10.0.0.0/8"]),
     source("slow", rate_limit_per_s=2.0),
     Change("lander", "page", {"id": "page", "name": "Page", "url": "https://page.example/p?a=1#top"}),
-    Change("offer", "trial", {"id": "trial", "name": "Trial", "url": "https://net.example/o?s={click_id}&c=--CLICK-ID--&e=#adclid#&u={nope}"}),
+    Change(
+        "offer", "trial", {"id": "trial", "name": "Trial", "url": "https://net.example/o?s={click_id}&c=--CLICK-ID--&e=#adclid#&u={nope}"}
+    ),
     Change("offer", "plain", {"id": "plain", "name": "Plain", "url": "https://net.example/o/8", "affiliate_network_id": "acme"}),
     Change("affiliate_network", "acme", {"id": "acme", "name": "Acme", "click_id_parameter": "sub5"}),
     Change("flow", "through", {"id": "through", "name": "Through", "paths": [{"lander_id": "page", "offer_id": "trial"}]}),
@@ -120,7 +122,9 @@ class Tail:
     """Reads what is new in a topic since it was opened."""
 
     def __init__(self, broker, topic):
-        self.consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap_servers, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=8 * MIB)
+        self.consumer = AIOKafkaConsumer(
+            bootstrap_servers=broker.bootstrap_servers, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=8 * MIB
+        )
         self.partitions = [TopicPartition(topic.name, n) for n in range(PARTITIONS)]
 
     async def __aenter__(self):
@@ -369,7 +373,12 @@ async def test_bulk_takes_each_line_and_names_the_refused(ingest, payloads, clie
 async def test_tag_events_become_visits_with_hashed_identifiers(ingest, visits, client):
     chrome = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
     events = [
-        {"kind": "visit", "click_id": "c-1", "url": "https://shop.example/?utm_source=ad&gclid=G1", "occurred_ms": int(time.time() * 1000) - 50},
+        {
+            "kind": "visit",
+            "click_id": "c-1",
+            "url": "https://shop.example/?utm_source=ad&gclid=G1",
+            "occurred_ms": int(time.time() * 1000) - 50,
+        },
         {"kind": "identify", "click_id": "c-1", "email": " Ann@Example.com ", "phone": "+1 650 555 1212"},
         {"kind": "nonsense"},
     ]
@@ -408,7 +417,13 @@ async def test_a_tracking_link_records_the_click_and_fills_it_in(ingest, visits,
     click = json.loads((await visits.one()).value)
     click_id = parse_qs(to_page.query)["click_id"][0]
     assert (to_page.netloc, to_page.fragment, parse_qs(to_page.query)["a"]) == ("page.example", "top", ["1"])
-    assert (click["kind"], click["click_id"], click["campaign_id"], click["lander_id"], click["offer_id"]) == ("click", click_id, "c1", "page", "trial")
+    assert (click["kind"], click["click_id"], click["campaign_id"], click["lander_id"], click["offer_id"]) == (
+        "click",
+        click_id,
+        "c1",
+        "page",
+        "trial",
+    )
     assert click["parameters"] == {"adclid": "A 1", "sub1": "s"}
     async with client.get(f"{ingest}/go/c1?click_id={click_id}&adclid=A%201", allow_redirects=False) as response:
         assert response.headers["Location"] == f"https://net.example/o?s={click_id}&c={click_id}&e=A%201&u="
@@ -454,6 +469,12 @@ class Sender:
                         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             except aiohttp.ClientError:
                 await asyncio.sleep(0.02)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.stop()
 
     async def stop(self):
         for task in self.tasks:
@@ -506,11 +527,11 @@ async def test_killed_under_load_every_accepted_payload_is_in_the_log(broker, pa
     accepted = {}
     for _ in range(4):
         async with process(settings) as child:
-            sender = Sender(settings.ingest_url(), client)
-            await asyncio.sleep(random.uniform(0.2, 0.6))
-            child.send_signal(signal.SIGKILL)
-            await child.wait()
-            accepted |= await sender.stop()
+            async with Sender(settings.ingest_url(), client) as sender:
+                await asyncio.sleep(random.uniform(0.2, 0.6))
+                child.send_signal(signal.SIGKILL)
+                await child.wait()
+            accepted |= sender.accepted
     async with process(settings):
         await until(health(settings, client))
     found = [record.value for record in await payloads.rest()]
@@ -521,16 +542,16 @@ async def test_killed_under_load_every_accepted_payload_is_in_the_log(broker, pa
 async def test_a_killed_broker_makes_it_spool_and_drain_in_order_without_a_double(broker, payloads, client, tmp_path):
     settings = settings_for(broker, tmp_path)
     async with running(settings) as address:
-        sender = Sender(address, client)
-        await asyncio.sleep(0.5)
-        await asyncio.to_thread(broker.kill)
-        await asyncio.sleep(1.5)
-        async with client.get(f"{address}/go/c2", allow_redirects=False) as response:
-            assert response.status == 302
-        await asyncio.to_thread(broker.start)
-        await until(health(settings, client))
-        await asyncio.sleep(0.3)
-        accepted = await sender.stop()
+        async with Sender(address, client) as sender:
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(broker.kill)
+            await asyncio.sleep(1.5)
+            async with client.get(f"{address}/go/c2", allow_redirects=False) as response:
+                assert response.status == 302
+            await asyncio.to_thread(broker.start)
+            await until(health(settings, client))
+            await asyncio.sleep(0.3)
+        accepted = sender.accepted
         await until(health(settings, client))
     records = await payloads.rest()
     values = [record.value for record in records]
@@ -587,13 +608,13 @@ async def test_a_full_spool_is_503_and_a_kill_while_the_broker_is_away_loses_not
 async def test_a_frozen_broker_doubles_nothing(broker, payloads, client, tmp_path):
     settings = settings_for(broker, tmp_path)
     async with running(settings) as address:
-        sender = Sender(address, client, workers=10)
-        await asyncio.sleep(0.3)
-        os.kill(broker.pid, signal.SIGSTOP)
-        await asyncio.sleep(2.5)
-        os.kill(broker.pid, signal.SIGCONT)
-        await until(health(settings, client))
-        accepted = await sender.stop()
+        async with Sender(address, client, workers=10) as sender:
+            await asyncio.sleep(0.3)
+            os.kill(broker.pid, signal.SIGSTOP)
+            await asyncio.sleep(2.5)
+            os.kill(broker.pid, signal.SIGCONT)
+            await until(health(settings, client))
+        accepted = sender.accepted
         await until(health(settings, client))
     values = [record.value for record in await payloads.rest()]
     assert set(accepted) <= set(values)
