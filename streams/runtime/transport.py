@@ -67,7 +67,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self,
         consumer: Any,
         active_partitions: set[TP],
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  Faust's signature
         max_records: int | None = None,
     ) -> dict[TP, list[Chunk]]:
         fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
