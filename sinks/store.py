@@ -5,6 +5,8 @@ done the work (a body that it cannot rewind is sent once), and `async_insert` ac
 Every error leaves here sorted into our families (errors.py).
 """
 
+# ruff: noqa: S608 - all that is pasted into SQL here are numbers and names of our own
+
 import asyncio
 import io
 from collections.abc import Mapping
@@ -70,7 +72,7 @@ class Store:
         """Return the places of the rows that are there, of the spans partition -> (first offset, last offset)."""
         within = " OR ".join(f"(log_partition = {p} AND log_offset BETWEEN {a} AND {b})" for p, (a, b) in spans.items())
         time = f"toUnixTimestamp64Milli({feed.table.log_time})"
-        sql = f"SELECT log_partition, log_offset, {time} FROM {feed.table.name} WHERE {feed.scope}({within})"  # noqa: S608 - numbers and our names
+        sql = f"SELECT log_partition, log_offset, {time} FROM {feed.table.name} WHERE {feed.scope}({within})"
         return set(await self.query(sql))
 
     async def highest(self, feed: Feed, starts: Mapping[int, int]) -> dict[int, int]:
@@ -86,7 +88,7 @@ class Store:
         On a cluster this sees the replica that is asked; a sink keeps to one replica per connection.
         """
         condition = f"query_kind = 'Insert' AND position(query, 'INSERT INTO {feed.table.name} ') > 0"
-        running = f"SELECT query_id FROM system.processes WHERE {condition}"  # noqa: S608 - our names
+        running = f"SELECT query_id FROM system.processes WHERE {condition}"
         waiting = set(await self.query(running))
         while waiting:
             await asyncio.sleep(RUNNING_POLL_S)

@@ -73,6 +73,10 @@ class Lane:
             self._records += records
             self._size_bytes += sum([len(record.value or b"") for record in records])
 
+    def has_nothing_after(self, partition: int, offset: int) -> bool:
+        """Return whether no record behind this offset was collected."""
+        return self._next.get(partition) == offset + 1
+
     @property
     def is_full(self) -> bool:
         """Return whether the batch must not grow."""
@@ -175,12 +179,20 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
     async def _flush(self, lane: Lane, records: Records) -> None:
         await lane.insertion.write(records)
         hit("before_offset_commit")
-        offsets = {TopicPartition(lane.feed.topic, partition): last + 1 for partition, (_, last) in spans_of(records).items()}
         try:
-            await self._consumer.commit(offsets)
+            await self._consumer.commit(await self._finished(lane, records))
         except (CommitFailedError, RebalanceInProgressError, IllegalStateError) as error:
             # The partitions have a new owner, or will have: it reads back what we inserted.
             log.info("offsets not committed, the group is rebalancing", topic=lane.feed.topic, error=repr(error))
+
+    async def _finished(self, lane: Lane, records: Records) -> dict[TopicPartition, int]:
+        """Return the offsets to go on from: behind the batch, and behind the transaction markers that follow it if nothing else does."""
+        finished = {}
+        for partition, (_, last) in spans_of(records).items():
+            at = TopicPartition(lane.feed.topic, partition)
+            position = await self._consumer.position(at)  # before the question: what is collected meanwhile must not count as done
+            finished[at] = position if lane.has_nothing_after(partition, last) else last + 1
+        return finished
 
     async def _bury(self, out: Outputs) -> None:
         """Send dead letters, and wait for the broker: the offset behind them is committed next."""
@@ -222,7 +234,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
         log.info("assigned", partitions=len(assigned))
 
     async def _close(self) -> None:
-        await self._end_inserts(0)
+        await self._end_inserts(REVOKE_WAIT_S)
         with contextlib.suppress(Exception):
             await self._store.close()
         if self._producer is not None:

@@ -40,7 +40,7 @@ class Rig:
     def __init__(self, kafka, clickhouse, name):
         self.kafka, self.clickhouse, self.name = kafka, clickhouse, name
         self.bootstrap = kafka.bootstrap_servers
-        self._client = None
+        self.group = name
 
     async def __aenter__(self):
         await asyncio.to_thread(migrate, self.clickhouse.url, self.name)
@@ -85,22 +85,42 @@ class Rig:
             )
         await asyncio.gather(*sent)
 
-    def query(self, sql):
-        client = clickhouse_connect.get_client(dsn=f"{self.clickhouse.url}/{self.name}", autogenerate_session_id=False)
-        with contextlib.closing(client):
-            return client.query(sql).result_rows
+    def query(self, sql, parameters=None):
+        with contextlib.closing(self._connect()) as client:
+            return client.query(sql, parameters).result_rows
+
+    def command(self, sql):
+        with contextlib.closing(self._connect()) as client:
+            return client.command(sql)
+
+    def _connect(self):
+        return clickhouse_connect.get_client(dsn=f"{self.clickhouse.url}/{self.name}", autogenerate_session_id=False)
 
     async def wait_for(self, sql, wanted, timeout_s=20):
-        """Wait until the query's first value is what is wanted; returns the last answer."""
-        ends_at = time.monotonic() + timeout_s
+        """Wait until the query's first value is what is wanted."""
+        await self.wait_until(sql, lambda found: found == wanted, timeout_s, wanted)
+
+    async def wait_until(self, sql, is_fine, timeout_s=20, wanted="more"):
+        """Wait until the query's first value is fine, also while ClickHouse is away."""
+        ends_at, found = time.monotonic() + timeout_s, "no answer"
         while True:
             with contextlib.suppress(clickhouse_connect.driver.exceptions.ClickHouseError):
                 found = (await asyncio.to_thread(self.query, sql))[0][0]
-                if found == wanted:
-                    return found
-                assert time.monotonic() < ends_at, f"{found} instead of {wanted} after {timeout_s} s: {sql}"
-            assert time.monotonic() < ends_at, "ClickHouse does not answer"
+                if is_fine(found):
+                    return
+            assert time.monotonic() < ends_at, f"{found} instead of {wanted} after {timeout_s} s: {sql}"
             await asyncio.sleep(0.05)
+
+    async def recreate(self, topic):
+        """Delete a topic and make it again; a new group, as the old one's offsets were deleted with it."""
+        name = f"{self.name}.{topic}"
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        await admin.delete_topics([name])
+        await asyncio.sleep(0.5)
+        await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+        await admin.close()
+        self.group += ".new"
 
 
 def row(number, **changes):
