@@ -4,29 +4,77 @@ Nothing is judged again here. The sentences are the row's own trace in words, so
 and remedies are the catalogue's (`schemas/reasons.py`). The console's inspector shows the same list.
 """
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import orjson
 
 from schemas.reasons import REASON_BY_CODE, SUB_REASON_BY_CODE
 
-# Step of the trace -> the rule it stands for, in the order of judgement (1-mission, rule 6).
-RULES = {
-    "authorise": "May this source report for this property?",
-    "read": "Can the payload be read?",
-    "parse": "Can the payload be read?",
-    "name": "Which conversion is it?",
-    "status": "Does the sender call it approved?",
-    "test": "Is it test data?",
-    "event": "Is this event type tracked?",
-    "duplicate": "Was this exact conversion recorded before?",
-    "dedup": "Was this exact conversion recorded before?",
-    "attribution": "Which click does it belong to?",
-    "attribute": "Which click does it belong to?",
-    "reference": "Which earlier conversion is it about?",
-    "fraud": "Did it come too soon after its click?",
-    "recorded": "Is it recorded?",
-    "settle": "What is the verdict?",
+PASSED, NEEDS_PARENT = "passed", "needs_parent"
+Say = Callable[[dict[str, Any], str], str]  # (row, detail of the step) -> sentence
+
+
+def _quoted(word: Any) -> str:
+    return f'"{word}"' if word else "without a name"
+
+
+def _approved(row: dict[str, Any]) -> str:
+    word = row.get("original_status")
+    return (
+        f'Its status "{word}" means {row.get("conversion_status") or "approved"}.'
+        if word
+        else "It brings no status, which means approved here."
+    )
+
+
+def _not_approved(row: dict[str, Any], detail: str) -> str:
+    if " of " in detail:  # "refunded of e1-4-2": decided beside its parent
+        kind, _, parent = detail.partition(" of ")
+        return f"It takes back conversion {parent}, which is {kind} and stays in the log."
+    word = row.get("original_status") or detail
+    return f'Its status "{word}" means {row.get("conversion_status") or "not approved"}: {detail}.'
+
+
+def _under(row: dict[str, Any]) -> str:
+    return f" (transaction {row['transaction_id']})" if row.get("transaction_id") else ""
+
+
+# Step of the trace -> what it says when it passed, and what it says when it decided.
+SENTENCES: dict[str, tuple[Say, Say]] = {
+    "property": (
+        lambda row, _: f"Source {row['source_id']} may report for property {row['property_id']}.",
+        lambda row, detail: f"Source {row['source_id']} may not report for property {detail}.",
+    ),
+    "payload": (
+        lambda row, _: f"The payload can be read: {len(decoded(row['parameters']) or ())} parameters.",
+        lambda _, detail: f"The payload cannot be read: {detail}.",
+    ),
+    "test": (
+        lambda row, detail: (
+            f"It is test data, and it leads to a visit ({detail})."
+            if row.get("is_test") and detail
+            else "It is not discarded as test data."
+        ),
+        lambda _, detail: f"It is test data without a visit behind it{f' ({detail})' if detail else ''}.",
+    ),
+    "status": (lambda row, _: _approved(row), _not_approved),
+    "name": (
+        lambda row, _: f"Its event {_quoted(row.get('original_name'))} is tracked as {row['conversion_name']}.",
+        lambda row, detail: f'The mapping of source {row["source_id"]} does not track the event type "{detail}".',
+    ),
+    "reference": (
+        lambda _, detail: f"It is about {detail}.",
+        lambda _, detail: f"The conversion that it is about was not recorded: {detail}.",
+    ),
+    "duplicate": (
+        lambda row, detail: f"It is no duplicate: {detail}{_under(row)}.",
+        lambda row, detail: f"It is a duplicate: {detail}{_under(row)}.",
+    ),
+    "attribution": (
+        lambda _, detail: f"Its click was found by {detail}.",
+        lambda _, detail: f"Its click does not count or was not found: {detail}.",
+    ),
 }
 
 
@@ -50,11 +98,15 @@ def decoded(value: Any) -> Any:
     return orjson.loads(value) if isinstance(value, str | bytes) and value else value
 
 
-def sentence(step: Any) -> str:
-    """Return one step of the trace ([step, result, detail]) as a sentence."""
+def sentence(row: dict[str, Any], step: Any) -> str:
+    """Return one step of the trace ([step, result, detail]) as a sentence; steps that are not in the table say themselves."""
     name, result, detail = [*(str(part) for part in step), "", "", ""][:3]
-    question = RULES.get(name, f"{name}:")
-    return f"{question} {result}{f' ({detail})' if detail else ''}".strip()
+    if name in SENTENCES:
+        passed, decided = SENTENCES[name]
+        if result == NEEDS_PARENT:
+            return f"Its status means {detail}: it is about an earlier conversion."
+        return (passed if result == PASSED else decided)(row, detail)
+    return f"{name}: {result}{f' ({detail})' if detail else ''}."
 
 
 def facts(evidence: dict[str, Any], path: str = "") -> list[str]:
@@ -64,9 +116,14 @@ def facts(evidence: dict[str, Any], path: str = "") -> list[str]:
         label = f"{path}{name}"
         if isinstance(value, dict):
             lines += facts(value, f"{label}.")
-        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        elif isinstance(value, list) and value and all(isinstance(item, dict | list) for item in value):
             for number, item in enumerate(value, 1):
-                lines.append(f"{label} {number}: " + ", ".join(f"{k} {v}" for k, v in item.items() if v is not None))
+                parts = (
+                    [f"{k} {v}" for k, v in item.items() if v is not None]
+                    if isinstance(item, dict)
+                    else [str(v) for v in item if v is not None]
+                )
+                lines.append(f"{label} {number}: {', '.join(parts)}")
         elif value not in (None, "", [], {}):
             lines.append(f"{label}: {value}")
     return lines
@@ -82,7 +139,7 @@ def explained(row: dict[str, Any]) -> Explanation:
         "status": row["status"],
         "reason": row["reason"],
         "message": row["message"],
-        "steps": [sentence(step) for step in decoded(row["trace"]) or []],
+        "steps": [sentence(row, step) for step in decoded(row["trace"]) or []],
         "evidence": facts(decoded(row["evidence"]) or {}),
         "because": sub_reason.text if sub_reason else None,
         "causes": [] if sub_reason or reason is None else list(reason.causes),

@@ -32,6 +32,7 @@ def follow(ask: Any, filters: dict[str, str], first: int, *, is_following: bool,
     rows = list(reversed(ask(newest, {**filters, "limit": max(first, 1)})))
     shown.extend((row["event_id"], row["revision"]) for row in rows)
     latest = rows[-1]["judged_at"] if rows else began
+    shown.extend((row["event_id"], row["revision"]) for row in ask(since, {**filters, "since": latest}) if row["judged_at"] <= latest)
     yield from rows[-first:] if first else []
     while is_following:
         known = set(shown)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.runtime.errors import BadSettings, near_match
 
@@ -154,6 +154,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - FileValues takes its place
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then `…_FILE` values, then the defaults."""
+        assert isinstance(env_settings, EnvSettingsSource)  # a `…_FILE` inside a group would look like an unknown field of the group
+        env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if not name.endswith("_file")}
         return init_settings, env_settings, FileValues(settings_cls)
 
     def instance_of(self, role: str) -> str:
@@ -211,7 +213,8 @@ def refuse_unknown() -> None:
     known = list(names())
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known and name.removesuffix("_FILE") not in known:
-            raise BadSettings(f"{name} is not a setting.", near_match(name, known) or "`clicktrail config show` lists them all.")
+            near = near_match(name.removeprefix(PREFIX), [found.removeprefix(PREFIX) for found in known]).replace("mean ", f"mean {PREFIX}")
+            raise BadSettings(f"{name} is not a setting.", near or "`clicktrail config show` lists them all.")
 
 
 def source_of(name: str, running: Mapping[str, str] | None = None) -> str:
