@@ -10,7 +10,7 @@ from schemas.event import Event, Identifier
 from schemas.mapping import FIELDS, TEST, UNKNOWN
 from schemas.reasons import UNAUTHORIZED_ASSET
 from streams import identifiers, money
-from streams.macros import LONGEST_BARE, blank_kind, given
+from streams.macros import blank_kind, given
 from streams.shapes import Shape
 from streams.times import event_ms
 from streams.workspace import SourceRules
@@ -20,7 +20,7 @@ _YES = frozenset(("1", "true", "yes", "y", "on", "t", "test", "sandbox"))
 _NO = frozenset(("0", "false", "no", "n", "off", "f"))
 _PROPERTY = FIELDS.index("property")
 
-Found = list[str | None]
+Found = tuple[str | None, ...]
 _Words = TypeVar("_Words")
 
 
@@ -32,14 +32,15 @@ because making a NamedTuple costs 0.3 us and this one is unpacked where it is re
 def subject(rules: SourceRules, parameters: dict[str, str]) -> Subject:
     """The payload's property, reference, transaction id and click id; unexpanded macros and placeholders are none."""
     shape = rules.lookup.shape(parameters)
-    found = list(map(parameters.get, shape.names))
+    found = shape.pick([*parameters.values(), None])
     if shape.alternatives:
-        _complete(found, shape, parameters)
+        found = _complete(found, shape, parameters)
     click_id, transaction_id, reference = found[:3]
     click_problem = None
-    if click_id and (len(click_id) <= LONGEST_BARE or not click_id.isalnum()):  # what is left is an id for certain
+    # Letters and digits together are an id for certain, and nearly all ids are that; asking here saves two calls each (0.4 us).
+    if click_id and (click_id.isalpha() or not click_id.isalnum() or click_id == "0"):
         click_id, click_problem = _click(click_id, shape, parameters)
-    if transaction_id:
+    if transaction_id and (transaction_id.isalpha() or not transaction_id.isalnum() or transaction_id == "0"):
         transaction_id = given(transaction_id)
     if reference:
         reference = given(reference)
@@ -78,13 +79,15 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
         _fill_refs(event, rules, _texts(email, phone, external, shape, parameters), pii_key)
 
 
-def _complete(found: Found, shape: Shape, parameters: dict[str, str]) -> None:
+def _complete(first_found: Found, shape: Shape, parameters: dict[str, str]) -> Found:
     """Fields with several addresses: the first value that is not empty, at last the constant."""
+    found = list(first_found)
     for field, names, constant in shape.alternatives:
         first = found[field]
         if not first or first.isspace():
             others = (parameters[name] for name in names)
             found[field] = next((other for other in others if other and not other.isspace()), constant or first)
+    return tuple(found)
 
 
 def _click(first: str, shape: Shape, parameters: dict[str, str]) -> tuple[str | None, str | None]:

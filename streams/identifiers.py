@@ -88,9 +88,9 @@ def _unusual_ip(text: str) -> str | None:
 
 def normal(kind: str, text: str, gmail_aliases: bool = False) -> str | None:
     """The normalised form of an identifier; None when the text is a placeholder, a macro, empty, or no IP address."""
-    if kind == EMAIL and "@" in text:  # the hot case: no macro has an @
-        value = email(text, gmail_aliases)
-        return None if value in PLACEHOLDERS else value
+    if kind == EMAIL and "@" in text:  # no macro has an @
+        address = email(text, gmail_aliases)
+        return None if address in PLACEHOLDERS else address
     given_value = given(text)
     if given_value is None:
         return None
