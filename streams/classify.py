@@ -66,7 +66,7 @@ _ALL_PASSED = [[name, PASSED, ""] for name, _ in STEPS]
 
 
 def judge(event: Event) -> tuple[Verdict | None, list[list[str]]]:
-    """`classify` and `trace` in one pass, for the ledger: 0.6 us against 1.1.
+    """`classify` and `trace` in one pass, for the ledger: 1.2 us against 2.0 on a busy machine.
 
     The inner lists of the trace are shared: append to the outer one, change none.
     """

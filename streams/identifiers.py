@@ -66,7 +66,7 @@ def phone(text: str) -> str:
 def ip(text: str) -> str | None:
     """An IP address in its canonical form, v4-mapped v6 as v4, the first of a list, without port; None when it is none."""
     try:
-        inet_pton(AF_INET, text)  # 0.2 us, and it only takes the canonical form; ipaddress needs 2 us
+        inet_pton(AF_INET, text)  # 0.2 us, and it only takes the canonical form; ipaddress needs 2.7 us
     except (OSError, UnicodeError, ValueError):
         return _unusual_ip(text)
     return text
@@ -120,5 +120,5 @@ def key(kind: str, text: str, pii_key: bytes, gmail_aliases: bool = False) -> st
 
 @lru_cache(8)
 def _keyed(pii_key: bytes) -> blake2b:
-    """The hash with its key taken in already; copying it is 0.3 us cheaper than keying a new one."""
+    """The hash with its key taken in already; copying it is 0.1 us cheaper than keying a new one."""
     return blake2b(digest_size=16, key=pii_key[:64])

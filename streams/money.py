@@ -2,7 +2,7 @@
 
 The text is canonical: equal amounts are equal texts (`10`, never `10.00` or `010`), because an identity without a transaction id has the
 value in it (rule 5). The plain form, which nearly all payloads have, is recognised by `str` methods in 0.3 us; Decimal and price-parser
-(currency signs, "1.234,56") come in only for the rest, at about 30 us.
+(currency signs, "1.234,56") come in only for the rest, at about 8 us.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Where a source's mapping finds our fields in a payload, worked out once per shape of payload.
 
 A sender's payloads nearly always have the same parameter names in the same order. So the names are matched against the mapping once
-(about 100 us: folding case, `_` and `-`, order of addresses), and the answer is kept under the tuple of names. After that, finding all
-fields of a payload is one dict hit and one `itemgetter` over the values by position: 0.4 us instead of 14 loops over addresses.
+(about 60 us: folding case, `_` and `-`, order of addresses), and the answer is kept under the tuple of names. After that, finding all
+fields of a payload is one dict hit and one `itemgetter` over the values by position: 0.7 us instead of 14 loops over addresses.
 """
 
 from collections.abc import Callable
