@@ -30,7 +30,9 @@ from streams.runtime import logs
 LINGER_S = 0.002
 ACK_S = 0.5
 START_S = 2.0
+SLICE_S = 0.05
 ROUND_BYTES = 4 << 20
+ROUND_RECORDS = 8_000
 LAST_BYTES = 1 << 20
 LOG = logs.get(__name__)
 
@@ -60,13 +62,12 @@ class Ticket:
         self.future = future
         self.left = len(records)
         self.size = sum(len(record.value) for record in records)
-        self.accepted: Accepted | None = None
+        self.accepted: Accepted | None = None  # of the first record that became safe
 
-    def stored(self, accepted: Accepted) -> None:
-        """Take note that one more record is safe; the last one answers."""
-        self.accepted = self.accepted or accepted
+    def stored(self) -> None:
+        """Take note that one more record is safe; the last one answers with what became of the first."""
         self.left -= 1
-        if not self.left and not self.future.done():
+        if not self.left and self.accepted and not self.future.done():
             self.future.set_result(self.accepted)
 
     def failed(self, error: Exception) -> None:
@@ -133,11 +134,12 @@ class Intake:
             self._is_appending = False
 
     def _take(self) -> list[Ticket]:
-        taken, size = [], 0
-        while self._waiting and size < ROUND_BYTES:
+        taken, size, count = [], 0, 0
+        while self._waiting and size < ROUND_BYTES and count < ROUND_RECORDS:
             ticket = self._waiting.popleft()
             taken.append(ticket)
             size += ticket.size
+            count += len(ticket.records)
         if not self._waiting:
             self._wake.clear()
         return taken
@@ -146,7 +148,10 @@ class Intake:
         """Send one round of batches and answer; without an ack in time, change over to the spool."""
         shipments = self._producer.pack((record, (record, ticket)) for ticket in tickets for record in ticket.records)
         voyage = self._producer.ship(shipments)
-        await asyncio.wait({voyage}, timeout=self._ack_s)
+        for _ in range(round(self._ack_s / SLICE_S)):  # slices: time in which our own loop was busy is not the broker's silence
+            await asyncio.wait({voyage}, timeout=SLICE_S)
+            if voyage.done():
+                break
         for shipment in shipments:
             if shipment.is_acked:
                 self._answer(shipment)
@@ -158,7 +163,9 @@ class Intake:
         assert shipment.offset is not None
         first, partition = shipment.offset, shipment.partition
         for index, (_, ticket) in enumerate(shipment.items):
-            ticket.stored(Accepted(partition, first + index if first >= 0 else -1))
+            if ticket.accepted is None:
+                ticket.accepted = Accepted(partition, first + index if first >= 0 else -1)
+            ticket.stored()
         metrics.IN_LOG.inc(len(shipment.items))
 
     async def _change_over(self, lost: list[Shipment], voyage: asyncio.Task[None]) -> None:
@@ -182,7 +189,8 @@ class Intake:
                 ticket.failed(error)
             return []
         for _, ticket in pairs:
-            ticket.stored(SPOOLED)
+            ticket.accepted = ticket.accepted or SPOOLED
+            ticket.stored()
         metrics.IN_SPOOL.inc(len(pairs))
         metrics.SPOOL_BYTES.set(self._spool.waiting_bytes)
         return starts

@@ -21,7 +21,7 @@ from streams.ingest.record import OVERHEAD_BYTES, Record
 from streams.ingest.spool import SpoolFull
 from streams.topology import PAYLOADS
 
-BULK_LINES = 5_000  # lines that wait for one ack together
+BULK_LINES = 2_000  # lines that wait for one ack together; the event loop belongs to them for 20 ms
 REFUSED_LINES = 1_000  # refused lines that an answer names
 
 

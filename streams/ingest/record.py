@@ -5,7 +5,7 @@ code from a file. The checksum tells a whole frame from the torn tail that `kill
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -31,20 +31,32 @@ class Record(NamedTuple):
         return len(self.value) + OVERHEAD_BYTES
 
 
-def to_frame(record: Record) -> bytes:
-    """Pack a record with its length and checksum."""
+def to_frame(record: Record, packed_headers: bytes | None = None) -> bytes:
+    """Pack a record with its length and checksum. The lines of an upload share their headers: pack those once."""
     topic = record.topic.encode()
-    parts = [
-        _BODY.pack(record.timestamp_ms, len(topic), len(record.key), len(record.value), len(record.headers)),
-        topic,
-        record.key,
-        record.value,
-    ]
-    for name, value in record.headers:
+    sizes = _BODY.pack(record.timestamp_ms, len(topic), len(record.key), len(record.value), len(record.headers))
+    headers = pack_headers(record.headers) if packed_headers is None else packed_headers
+    body = b"".join((sizes, topic, record.key, record.value, headers))
+    return _FRAME.pack(len(body), xxh3_64_intdigest(body)) + body
+
+
+def pack_headers(headers: list[tuple[str, bytes]]) -> bytes:
+    """Pack the headers of a record."""
+    parts: list[bytes] = []
+    for name, value in headers:
         raw = name.encode()
         parts += (_HEADER.pack(len(raw), len(value)), raw, value)
-    body = b"".join(parts)
-    return _FRAME.pack(len(body), xxh3_64_intdigest(body)) + body
+    return b"".join(parts)
+
+
+def to_frames(records: Sequence[Record]) -> list[bytes]:
+    """Pack many records; neighbours often share the very same list of headers."""
+    blobs, last, packed = [], None, b""
+    for record in records:
+        if record.headers is not last:
+            last, packed = record.headers, pack_headers(record.headers)
+        blobs.append(to_frame(record, packed))
+    return blobs
 
 
 def from_body(body: memoryview) -> Record:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from streams.ingest.record import Record, first_frame_bytes, frames, to_frame
+from streams.ingest.record import Record, first_frame_bytes, frames, to_frames
 from streams.runtime import failpoints, logs
 from streams.runtime.errors import BadSettings, Unavailable
 
@@ -94,7 +94,7 @@ class Spool:
 
     async def append(self, records: Sequence[Record]) -> list[int]:
         """Write and fsync all of `records`; returns their addresses. SpoolFull when none of them was kept."""
-        blobs = [to_frame(record) for record in records]
+        blobs = to_frames(records)
         size = sum(map(len, blobs))
         if self.waiting_bytes + size > self.max_bytes:
             raise SpoolFull("The spool is full.", "Kafka is away: bring it back, or raise CLICKTRAIL_INGEST__SPOOL_MAX_BYTES.")
