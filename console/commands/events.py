@@ -11,7 +11,6 @@ from rich.text import Text
 from console import context, output
 from streams.runtime.errors import BadSettings
 
-FILTERS = ("status", "view_status", "reason", "source_id", "type", "campaign_id", "traffic_source_id")
 # Rows of several partitions arrive a little out of order: each look goes back this far and leaves out what it has shown.
 OVERLAP_S = 10
 REMEMBERED = 50_000

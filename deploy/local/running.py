@@ -4,6 +4,7 @@ The lock is held by the process that supervises; the kernel lets go of it when t
 `kill -9` left behind never blocks the next start, and never makes a dead `up` look alive. The file beside it only says what to tell.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -80,4 +81,14 @@ def stop(data_dir: Path, patience_s: float) -> bool:
         if time.monotonic() > deadline:
             raise BadSettings(f"pid {pid} did not end within {patience_s:.0f} s.", f"`kill -9 {pid}` takes all of its processes with it.")
         time.sleep(0.05)
+    _until_gone(pid)
     return True
+
+
+def _until_gone(pid: int, patience_s: float = 3.0) -> None:
+    """Wait for a process that has let go of everything and only has to end; a zombie that nobody collects is not waited for."""
+    deadline = time.monotonic() + patience_s
+    with contextlib.suppress(OSError):
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            time.sleep(0.02)

@@ -49,17 +49,17 @@ class Up:
         """Start, watch, stop. LocalServiceError, BadSettings or Unavailable say why it cannot."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        data_dir = self._plan.data_dir
-        with running.take(data_dir):
-            try:
-                self._record("starting")
-                self._start()
-                self._record("running")
-                self._progress.say()
-                show_addresses(self._plan, self._progress)
-                self._watch()
-            finally:
-                self._stop()
+        lock = running.take(self._plan.data_dir)
+        try:
+            self._record("starting")
+            self._start()
+            self._record("running")
+            self._progress.say()
+            show_addresses(self._plan, self._progress)
+            self._watch()
+        finally:
+            self._stop()
+            lock.close()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._ended.set()

@@ -1,0 +1,241 @@
+"""`clicktrail up` as a newcomer and an operator meet it: from nothing to a row, through a killed role, down without a trace.
+
+One run for all tests, in their order, because a start costs seconds: the demo's rows, one of our own, a killed role, a killed supervisor.
+"""
+
+import contextlib
+import io
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from unittest import mock
+
+import orjson
+import psutil
+import pytest
+
+from console import cli
+from deploy.local.demo_traffic import steps
+from deploy.local.ports import is_free
+from streams.runtime.role_ports import ROLES
+
+FOUND = "SELECT event_id, status, reason, coalesce(sub_reason, '') AS sub_reason, coalesce(match_kind, '') AS match_kind, revision, message FROM events"
+
+
+def free_ports(count):
+    """Neighbouring free ports, below those that the system gives to outgoing connections: these come and go."""
+    while True:
+        first = random.randrange(20_000, 32_000 - count)
+        if all(is_free(first + number) for number in range(count)):
+            return range(first, first + count)
+
+
+class Installation:
+    """A data folder of its own, on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        kafka, clickhouse, ingest, metrics, *_ = free_ports(3 + len(ROLES))
+        self.ports = {"kafka": kafka, "clickhouse": clickhouse, "ingest": ingest, "metrics": metrics}
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
+        # Four partitions instead of twelve: the same code, a third of the broker's work.
+        self.environment = bare | {"CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PARTITIONS": "4", "NO_COLOR": "1"}
+
+    def command(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        """Run the CLI as a process; returns its stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "console.cli", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        assert done.returncode in codes, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        return done.stdout
+
+    def run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        """Run the CLI in this process, which saves a second a time; returns its stdout."""
+        code, raw, said = 0, io.BytesIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.environment, clear=True),
+            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
+            contextlib.redirect_stdout(io.TextIOWrapper(raw, write_through=True)) as out,
+            contextlib.redirect_stderr(said),
+        ):
+            try:
+                cli.main()
+            except SystemExit as ended:
+                code = ended.code or 0
+            out.flush()
+        assert code in codes, f"{arguments}: {code}\n{raw.getvalue()!r}\n{said.getvalue()}\n{self.logs()}"
+        return raw.getvalue().decode()
+
+    def json(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> object:
+        return orjson.loads(self.run(*arguments, "--json", codes=codes))
+
+    def up(self) -> None:
+        flags = [part for name, port in self.ports.items() for part in (f"--{name}-port", str(port))]
+        self.command("up", "--detach", *flags)
+
+    def rows(self, statement: str) -> list[dict]:
+        return [orjson.loads(line) for line in self.run("sql", statement, "--json").splitlines()]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that belongs to this installation."""
+        found = []
+        for process in psutil.process_iter(["environ", "cmdline"]):
+            environment = process.info["environ"] or {}
+            if environment.get("CLICKTRAIL_DATA_DIR") == str(self.folder) and process.pid != os.getpid():
+                found.append(process)
+        return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+    def pid_of(self, name: str) -> int:
+        status = self.json("status", codes=(0, 1))
+        return next(process["pid"] for process in status["processes"] if process["name"] == name)
+
+    def send(self, path: str) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ingest']}{path}", timeout=10) as response:
+            assert response.status == 202
+            return orjson.loads(response.read())
+
+    def row_of(self, event_id: str, within_s: float) -> tuple[dict, float]:
+        """The row of an event, and how long it took to appear; asked over HTTP, as starting a command costs a second."""
+        began = time.monotonic()
+        statement = f"{FOUND} WHERE event_id = '{event_id}' FORMAT JSONEachRow"
+        while time.monotonic() - began < within_s:
+            url = f"http://127.0.0.1:{self.ports['clickhouse']}/?database=clicktrail"
+            with urllib.request.urlopen(urllib.request.Request(url, data=statement.encode()), timeout=10) as response:
+                if raw := response.read().strip():
+                    return orjson.loads(raw), time.monotonic() - began
+            time.sleep(0.02)
+        raise AssertionError(f"no row of {event_id} within {within_s} s\n{self.logs()}")
+
+    def logs(self) -> str:
+        """The end of every log, for a test that failed."""
+        files = sorted((self.folder / "logs").glob("*.log"))
+        return "\n".join(f"== {file.name}\n{file.read_text()[-1500:]}" for file in files)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    made = Installation(tmp_path_factory.mktemp("up"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.command("down", codes=(0, 1, 2))
+        for process in made.processes():
+            process.kill()
+        shutil.rmtree(made.folder, ignore_errors=True)
+
+
+def test_the_demo_gets_the_verdict_that_stands_beside_each_payload(installation):
+    rows = installation.rows(f"{FOUND} ORDER BY received_at, partition, offset")
+    assert len(rows) == len(steps())
+    expected = sorted((step.status, step.reason, step.revision) for step in steps())
+    assert sorted((row["status"], row["reason"], row["revision"]) for row in rows) == expected
+    details = {word for row in rows for word in (row["sub_reason"], row["match_kind"])}
+    assert {step.detail for step in steps()} <= details | {""}
+
+
+def test_everything_is_ready_and_says_so(installation):
+    status = installation.json("status")
+    assert status["state"] == "running"
+    assert {process["name"] for process in status["processes"]} == {"kafka", "clickhouse", "ingest", "ledger", "attribution", "sink"}
+    checks = installation.json("doctor")
+    assert all(check["state"] == "ok" for check in checks), checks
+    assert all(topic["state"] == "ok" for topic in installation.json("topics", "ls"))
+    assert installation.json("dlq", "ls") == []
+    assert sum(row["lag"] for row in installation.json("lag")) == 0
+
+
+def test_a_payload_of_ones_own_is_a_row_within_a_second_or_so(installation):
+    answer = installation.send("/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved")
+    row, seconds = installation.row_of(answer["event_id"], within_s=15)
+    assert (row["status"], row["reason"], row["match_kind"]) == ("ok", "recorded", "click_id")
+    assert answer["inspect"].endswith(answer["event_id"])
+    print(f"\nanswer -> row: {seconds:.2f} s")
+    again = installation.send("/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved")
+    row, _ = installation.row_of(again["event_id"], within_s=15)
+    assert (row["status"], row["message"]) == ("deduplicated", f"Already processed this exact conversion: {answer['event_id']}")
+
+
+def test_verbs_that_read(installation):
+    (event_id,) = [row["event_id"] for row in installation.rows(f"{FOUND} WHERE sub_reason = 'window_expired'")]
+    explained = installation.json("explain", event_id)
+    assert explained["reason"] == "unknown_click_id"
+    assert "window" in explained["because"]
+    assert installation.json("get", event_id)["event_id"] == event_id
+    assert [row["what"] for row in installation.json("timeline", "demo-late")] == ["click", "Purchase"]
+    lines = installation.run("tail", "--no-follow", "-n", "3", "--status", "error", "--output", "json").splitlines()
+    assert [orjson.loads(line)["status"] for line in lines] == ["error"] * 3
+    installation.run("explain", "e9-9-9", codes=(2,))
+    assert installation.run("sql", "SELECT 1 AS one FORMAT CSVWithNames").split() == ['"one"', "1"]
+
+
+def test_the_workspace_is_applied_as_a_difference(installation, tmp_path):
+    path = tmp_path / "workspace.yaml"
+    path.write_text(installation.run("export-workspace"))
+    assert installation.json("apply", "-f", str(path))["changes"] == []
+    path.write_text(path.read_text().replace("name: Demo shop", "name: Our shop"))
+    wanted = installation.json("apply", "-f", str(path), "--dry-run", codes=(1,))["changes"]
+    assert [(change["action"], change["entity_id"]) for change in wanted] == [("updated", "shop")]
+    done = installation.json("apply", "-f", str(path), "--author", "ann", "--reason", "a better name")["changes"]
+    assert done[0]["diff"] == [{"path": "name", "before": "Demo shop", "after": "Our shop"}]
+    for _ in range(50):
+        found = installation.rows("SELECT author, reason, action FROM activity WHERE entity_id = 'shop' ORDER BY changed_at DESC LIMIT 1")
+        if found[0]["author"] == "ann":
+            break
+        time.sleep(0.1)
+    assert found == [{"author": "ann", "reason": "a better name", "action": "updated"}]
+
+
+def test_a_killed_role_comes_back_and_nothing_is_lost(installation):
+    sent = []
+    for number, role in enumerate(("ledger", "sink")):
+        os.kill(installation.pid_of(role), signal.SIGKILL)
+        sent.append(installation.send(f"/in/network?sub5=demo-dan&txid=KILL-{number}&payout=25&status=approved")["event_id"])
+    for event_id in sent:
+        row, seconds = installation.row_of(event_id, within_s=40)
+        assert (row["status"], row["revision"]) == ("ok", 1)
+        print(f"\nkilled -> row: {seconds:.2f} s")
+    restarts = {process["name"]: process["restarts"] for process in installation.json("status", codes=(0, 1))["processes"]}
+    assert (restarts["ledger"], restarts["sink"], restarts["ingest"]) == (1, 1, 0)
+
+
+def test_a_second_up_on_the_same_folder_or_port_is_refused(installation):
+    installation.command("up", codes=(2,))
+    other = Installation(installation.folder.parent / "other")
+    other.ports = installation.ports
+    flags = [part for name, port in other.ports.items() for part in (f"--{name}-port", str(port))]
+    other.command("up", *flags, codes=(3,))
+    assert other.processes() == []
+
+
+def test_down_leaves_no_process_and_the_data_is_found_again(installation):
+    rows = installation.rows("SELECT count() AS found FROM events")[0]["found"]
+    began = time.monotonic()
+    assert orjson.loads(installation.command("down", "--json"))["stopped"]
+    assert time.monotonic() - began < 15
+    assert installation.processes() == []
+    assert installation.json("status", codes=(3,))["state"] == "stopped"
+    installation.up()
+    assert installation.rows("SELECT count() AS found FROM events")[0]["found"] == rows
+
+
+def test_a_killed_supervisor_takes_everything_with_it_and_blocks_nothing(installation):
+    os.kill(installation.json("status")["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while installation.processes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert installation.processes() == []
+    installation.up()
+    answer = installation.send("/in/network?sub5=demo-dan&txid=LAST&payout=25&status=approved")
+    assert installation.row_of(answer["event_id"], within_s=20)[0]["status"] == "ok"
