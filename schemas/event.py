@@ -54,6 +54,7 @@ class Event(TypedDict):
     payload: NotRequired[str]  # the payload's bytes when they are UTF-8
     payload_b64: NotRequired[str]  # otherwise, base64
     payload_sha256: str
+    fingerprint: str  # payload_sha256, but for a POST with a query string the hash of both: bodies may be empty
     topic: str
     partition: int
     offset: int

@@ -121,6 +121,11 @@ class Ledger:
                 entry["s"] = policy.min_click_to_conversion_ms
         if event["is_test"]:
             entry["test"] = True
+        if event["reference"] is None:
+            if event["transaction_id"] is None:
+                entry["o"] = True
+        elif event["transaction_id"] != event["reference"] and (event["transaction_id"] or entry["k"] != dedup.TAKEN_BACK):
+            entry["y"] = event["transaction_id"]
         return entry
 
     def _ip_key(self, event: Event, policy: Policy) -> str | None:
@@ -156,7 +161,8 @@ class Ledger:
         entry["r"] = entry.get("r", 0) + 1
         self._emit(event, finding, entry["r"], entry["i"], out)
         if verdicts[at][0] == dedup.OK:
-            self._postbacks.request(event, finding, entry, entries, out)
+            superseded = [other for other, (what, _) in zip(entries, verdicts, strict=True) if what != dedup.OK]
+            self._postbacks.request(event, finding, entry, superseded, out)
 
     def _keep(
         self, name: str, held: bytes | None, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State
@@ -199,18 +205,23 @@ def _is_deferred(event: Event) -> bool:
 def identity_of(event: Event, rules: SourceRules) -> tuple[str, int | None]:
     """(identity, dedup window in ms) within its home (rules 4 and 5): by transaction id, else click and value, else the bytes.
 
-    Tests have identities of their own: a recorded test never makes a live conversion a duplicate.
+    Tests have identities of their own: a recorded test never makes a live conversion a duplicate. The mark stands in the first part,
+    which senders do not write, and their `|` is escaped: no value can make one identity look like another.
     """
     policy = rules.dedup
-    test = "|test" if event["is_test"] else ""
+    test = ".test" if event["is_test"] else ""
+    name = _part(str(event["conversion_name"]))
     if event["transaction_id"] is not None:
-        extra = "".join(f"|{event['parameters'].get(name, '')}" for name in policy.attributes)
+        extra = "".join(f"|{_part(event['parameters'].get(attribute, ''))}" for attribute in policy.attributes)
         days = policy.transaction_window_days
-        return f"T|{event['conversion_name']}|{event['transaction_id']}{extra}{test}", None if days is None else int(days * DAY_MS)
+        return f"T{test}|{name}|{_part(event['transaction_id'])}{extra}", None if days is None else int(days * DAY_MS)
     if event["click_id"] is not None and policy.without_transaction_id == "click_and_value":
-        what = f"{event['conversion_name']}|{event['click_id']}|{event['value']}|{event['currency']}"
-        return f"C|{what}{test}", _ms(policy.click_window_s)
-    return f"P|{event['payload_sha256']}{test}", _ms(policy.payload_window_s)
+        return f"C{test}|{name}|{_part(event['click_id'])}|{event['value']}|{event['currency']}", _ms(policy.click_window_s)
+    return f"P{test}|{event['fingerprint']}", _ms(policy.payload_window_s)
+
+
+def _part(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|") if "|" in text or "\\" in text else text
 
 
 def _ms(seconds: float | None) -> int | None:

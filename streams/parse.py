@@ -71,7 +71,9 @@ class Parser:
         event["event_id"] = event_id(self._epoch, record.partition, record.offset)
         event["topic"], event["partition"], event["offset"] = record.topic, record.partition, record.offset
         event["received_ms"] = event["event_ms"] = record.timestamp
-        event["payload_sha256"] = sha256(value).hexdigest()
+        event["payload_sha256"] = event["fingerprint"] = sha256(value).hexdigest()
+        if query:
+            event["fingerprint"] = _fingerprint(value, query)
         event["refs"] = []
         event["parameters"] = parameters
         try:
@@ -91,7 +93,7 @@ class Parser:
         found = dict(headers)
         query = found.get(QUERY)
         parameters, cause = read(value, _text(found.get(CONTENT_TYPE)), _text(found.get(METHOD)), as_text(query) if query else "")
-        digest = sha256(value).hexdigest()
+        digest = _fingerprint(value, query) if query else sha256(value).hexdigest()
         if cause:
             return home_of(rules.account_id, rules.property_id, None, None, None, digest)
         property_id, _, reference, transaction_id, click_id, _, _, _ = fields.subject(rules, parameters)
@@ -121,8 +123,13 @@ def home(event: Event) -> str:
         event["reference"],
         event["transaction_id"],
         event["click_id"],
-        event["payload_sha256"],
+        event["fingerprint"],
     )
+
+
+def _fingerprint(value: bytes, query: bytes) -> str:
+    """What stands for a payload that came in two pieces: two POSTs without a body are one payload only if their queries are."""
+    return sha256(value + b"?" + query).hexdigest()
 
 
 def _text(header: bytes | None) -> str:
@@ -166,6 +173,7 @@ def _blank(source_id: str, version: int | None, rules: SourceRules | None) -> Ev
         problem=None if rules else (UNAUTHORIZED_ASSET, f"source {source_id}"),
         parameters={},
         payload_sha256="",
+        fingerprint="",
         topic="",
         partition=0,
         offset=0,

@@ -35,14 +35,18 @@ def sub_reason(event: Event, reason: str) -> str | None:
     if reason == reasons.UNAUTHORIZED_ASSET:
         if event["type"] == "":
             return reasons.SOURCE_MISSING
-        return reasons.PROPERTY_NOT_BOUND
+        assert event["problem"] is not None
+        return reasons.PROPERTY_MISSING if event["problem"][1] == event["property_id"] else reasons.PROPERTY_NOT_BOUND
     return reasons.NO_IDENTIFIER if reason == reasons.TEST_DATA else None
 
 
 def find(event: Event, at: int, entries: list[Entry], verdicts: list[Verdict], steps: list[Step]) -> Finding:
     """Turn one verdict of the fold into what the row will say."""
     what, target = verdicts[at]
-    return _FINDERS[what](event, entries[at], entries[target] if target >= 0 else None, steps)
+    other = entries[target] if target >= 0 else None
+    if other is not None and verdicts[target][1] >= 0 and verdicts[target][0] == dedup.OK:
+        other = {**other, "a": entries[verdicts[target][1]]["a"]}  # recorded by reference itself: its click is its parent's
+    return _FINDERS[what](event, entries[at], other, steps)
 
 
 def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
