@@ -68,10 +68,13 @@ def _settings(settings: Settings) -> list[Result]:
 
 
 def _conservation(settings: Settings) -> list[Result]:
-    """Every payload up to the watermark has exactly one current row (sinks.conservation)."""
-    from console.conservation import result
+    """Every payload up to the watermark has exactly one current row."""
+    from sinks.conservation import check
 
-    return [Result("conservation", *result(settings))]
+    house, kafka = settings.clickhouse, settings.kafka
+    report = asyncio.run(check(house.dsn(), kafka.client_args(), house.database, epoch=kafka.epoch))
+    whole = "" if report.is_whole else "Payloads without exactly one row: see their offsets, the ledger's log and `clicktrail dlq ls`."
+    return [Result("conservation", "ok" if report.is_whole else "failed", line, whole) for line in report.lines()]
 
 
 CHECKS: tuple[Callable[[Settings], list[Result]], ...] = (_settings, _kafka, _tables, _roles, _lag)
