@@ -76,7 +76,7 @@ def settings_for(broker, folder, **ingest):
 @pytest.fixture(scope="module")
 async def broker(tmp_path_factory):
     """A broker of our own: these tests kill it."""
-    own = Kafka(tmp_path_factory.mktemp("ingest-kafka"), port=free_port(), settings={"message.max.bytes": str(4 * MIB)})
+    own = Kafka(tmp_path_factory.mktemp("ingest-kafka"), port=free_port())
     await asyncio.to_thread(own.start)
     try:
         settings = settings_for(own, tmp_path_factory.mktemp("settings"))
