@@ -57,7 +57,7 @@ INGEST = Role("ingest", "receives payloads and clicks over HTTP, answers after t
 LEDGER = Role("ledger", "judges payloads: parse, classify, dedup, settle", (PAYLOADS, MATCHES), (EVENTS, LOOKUPS, POSTBACKS), LEDGER_STATE)
 ATTRIBUTION = Role("attribution", "finds the click of a conversion", (VISITS, LOOKUPS), (LOOKUPS, MATCHES), ATTRIBUTION_STATE)
 SINK = Role("sink", "writes rows to ClickHouse", (EVENTS, VISITS, ACTIVITY, ATTEMPTS), ())
-CONSOLE = Role("console", "API, pages, settings", (), (SETTINGS, ACTIVITY))
+CONSOLE = Role("console", "the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY))
 
 ROLES = (INGEST, LEDGER, ATTRIBUTION, SINK, CONSOLE)
 DEAD_LETTERS = tuple(dead_letters(t) for role in (LEDGER, ATTRIBUTION, SINK) for t in role.inputs)
@@ -65,3 +65,21 @@ TOPICS = (
     PAYLOADS, VISITS, LOOKUPS, MATCHES, EVENTS, POSTBACKS, ATTEMPTS, SETTINGS, ACTIVITY, LEDGER_STATE, ATTRIBUTION_STATE,
     *dict.fromkeys(DEAD_LETTERS),
 )  # fmt: skip
+
+
+def mermaid() -> str:
+    """The picture of the pipeline, as Mermaid: roles are boxes, topics are the arrows between them."""
+    lines = ["flowchart LR"]
+    lines += [f'    {role.name}["{role.name}<br/><small>{role.doc}</small>"]' for role in ROLES]
+    names = {topic: topic.name.removeprefix("clicktrail.") for topic in TOPICS}
+    lines += [
+        f"    {writer.name} -- {names[topic]} --> {reader.name}"
+        for writer in ROLES
+        for topic in writer.outputs
+        for reader in ROLES
+        if topic in reader.inputs
+    ]
+    lines += [f"    {role.name} -. {names[topic]} .-> outbox[(postback requests)]" for role in ROLES for topic in role.outputs if topic is POSTBACKS]
+    lines += ["    senders((senders)) -- HTTP --> ingest", "    sink -- SQL --> clickhouse[(ClickHouse)]"]
+    lines += [f"    console -- {names[SETTINGS]} --> {role.name}" for role in (INGEST, LEDGER)]
+    return "\n".join(lines)
