@@ -7,13 +7,14 @@ With the broker away at the start it does not wait: payloads need the settings, 
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from streams.ingest import metrics, server
 from streams.ingest.context import Context
-from streams.ingest.doors import Doors
+from streams.ingest.doors import Doors, Networks
 from streams.ingest.intake import Intake
 from streams.ingest.limits import Meter
 from streams.ingest.producer import Producer
@@ -21,7 +22,7 @@ from streams.ingest.routes import Routes
 from streams.ingest.spool import Spool
 from streams.parse import Parser
 from streams.runtime import health, logs
-from streams.runtime.errors import Unavailable
+from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.workspace import Workspace
@@ -75,7 +76,19 @@ def _context(settings: Settings, intake: Intake, doors: Doors) -> Context:
         partitions=settings.partitions,
         inspect_url=settings.console_url(),
         pii_key=settings.pii_secret(),
+        trusted_proxies=_networks(settings.ingest.trusted_proxies),
     )
+
+
+def _networks(text: str) -> Networks:
+    """Read the setting. BadSettings names the part that is no network."""
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            found.append(ip_network(part))
+        except ValueError as error:
+            raise BadSettings(f"CLICKTRAIL_INGEST__TRUSTED_PROXIES: {part!r} is no network.", "One looks like 10.0.0.0/8.") from error
+    return tuple(found)
 
 
 async def _follow(settings: Settings, doors: Doors) -> None:

@@ -90,6 +90,9 @@ class IngestSettings(Group):
     host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 in a container")
     port: int = Field(default=8700, ge=0, le=65535, description="port to listen on")
     public_url: str = Field(default="", description="address that senders use, for links in answers; empty: http://host:port")
+    trusted_proxies: str = Field(
+        default="", description="networks whose X-Forwarded-For is believed, by commas; empty: the peer is the sender"
+    )
     max_payload_bytes: int = Field(default=1_048_576, ge=1024, description="a larger payload is answered 413")
     max_in_flight_requests: int = Field(default=5_000, ge=1, description="more at once are answered 503 with Retry-After")
     max_in_flight_bytes: int = Field(
