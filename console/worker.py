@@ -8,6 +8,7 @@ silence (measured); after PATIENCE_S it is an error that says so, and the superv
 import asyncio
 import contextlib
 import importlib
+import logging
 import signal
 import time
 from collections.abc import Coroutine
@@ -53,15 +54,21 @@ async def until_topics(settings: Settings) -> None:
     from streams.runtime import topics
 
     deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            await topics.require(settings)
-        except (Unavailable, BadSettings):
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(LOOK_S)
-        else:
-            return
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    client.setLevel(logging.CRITICAL)  # that nobody answers yet is what we wait for, not an error five times a second
+    try:
+        while True:
+            try:
+                await topics.require(settings)
+            except (Unavailable, BadSettings):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(LOOK_S)
+            else:
+                return
+    finally:
+        client.setLevel(level)
 
 
 async def until_signal(role: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,8 @@
 """What `up` is going to run, and where: worked out from flags and settings before anything is started.
 
-Kafka and ClickHouse are embedded unless the environment names others: whoever sets CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS has a Kafka. All
-ports are checked first, so that a taken one is an error after 0.1 s, not after the broker's start.
+Kafka and ClickHouse are embedded unless the environment names others: whoever sets CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS has a Kafka. An
+address on this machine where nobody listens is not somebody else's, it says where ours shall be. All ports are checked first, so that a
+taken one is an error after 0.1 s, not after the broker's start.
 """
 
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from deploy.local.ports import require_free
+from deploy.local.ports import is_free, require_free
 from streams.runtime import settings as all_settings
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings import Settings
@@ -47,8 +48,8 @@ class Plan(NamedTuple):
 def make(ports: Ports) -> Plan:
     """Return the plan. BadSettings when a setting is wrong."""
     settings = all_settings.load()
-    kafka_port = ports.kafka or (None if _is_set("KAFKA__BOOTSTRAP_SERVERS") else _port(settings.kafka.bootstrap_servers, 9092))
-    clickhouse_port = ports.clickhouse or (None if _is_set("CLICKHOUSE__URL") else _port(settings.clickhouse.url, 8123))
+    kafka_port = ports.kafka or _own_port("KAFKA__BOOTSTRAP_SERVERS", settings.kafka.bootstrap_servers, 9092)
+    clickhouse_port = ports.clickhouse or _own_port("CLICKHOUSE__URL", settings.clickhouse.url, 8123)
     environment = {"DATA_DIR": str(settings.data_dir.absolute())}
     if kafka_port:
         environment["KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{kafka_port}"
@@ -62,12 +63,13 @@ def make(ports: Ports) -> Plan:
     return Plan(all_settings.load(), environment, kafka_port, clickhouse_port)
 
 
-def _is_set(name: str) -> bool:
-    return all_settings.source_of(all_settings.PREFIX + name) != "default"
-
-
-def _port(address: str, default: int) -> int:
-    return urlsplit(address if "//" in address else f"//{address}").port or default
+def _own_port(name: str, address: str, default: int) -> int | None:
+    """Return the port of the embedded service, None when the address is somebody else's."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    port = parts.port or default
+    if all_settings.source_of(all_settings.PREFIX + name) == "default":
+        return port
+    return port if parts.hostname in {"127.0.0.1", "localhost", "::1"} and is_free(port) else None
 
 
 def check_ports(plan: Plan) -> None:
