@@ -10,22 +10,23 @@ out; the maximum only bounds the span in doubt. No deduplication tokens: on plai
     bad settings   raise: the process ends, and says what to change
 """
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 
 import stamina
-import structlog
 
 from sinks.errors import RefusedError
 from sinks.feeds import Feed, Records, is_spliceable, spliced
 from sinks.store import Store
+from sinks.tables import EVENT_REVISIONS
 from streams.runtime.errors import Unavailable
 from streams.runtime.failpoints import hit
 from streams.runtime.metrics import counter, histogram
 from streams.runtime.poison import Poison
 from streams.stage import Outputs, RecordLike
 
-log = structlog.get_logger(__name__)
+_RECEIVED = re.compile(rb'"received_ms":(\d+)')  # of the first row of a batch, its oldest: one sample per insert, nothing is parsed
 
 Bury = Callable[[Outputs], Awaitable[None]]
 """Sends dead letters; returns when the broker has them."""
@@ -80,6 +81,8 @@ class Insertion:
         self._poison.count_good(len(records))
         counter("clicktrail_sink_rows").labels(self._feed.table.name).inc(len(records))
         histogram("clicktrail_sink_insert_seconds").labels(self._feed.table.name).observe(time.perf_counter() - started)
+        if self._feed.table is EVENT_REVISIONS and (found := _RECEIVED.search(records[0].value or b"")):
+            histogram("clicktrail_event_age_seconds").observe(max(0.0, time.time() - int(found[1]) / 1000))
 
     async def _is_in_doubt(self, records: Records) -> bool:
         """Return whether somebody before us may have inserted some of these."""

@@ -61,9 +61,9 @@ class Rig:
         )
 
     @contextlib.asynccontextmanager
-    async def running(self):
+    async def running(self, instance="0"):
         """A sink in this process."""
-        sink = self.sink()
+        sink = self.sink(instance)
         task = asyncio.create_task(sink.run())
         try:
             yield sink
