@@ -1,8 +1,9 @@
 """Attribution: the home of an identifier. Clicks are indexed here, probes find the best of them, watches wait for the late ones.
 
 State, per identifier: {"c": [clicks by time], "w": [watches]}. A probe that misses leaves a **watch**; a click that comes later and
-fits sends the answer home then. A probe that hits by anything but a click id leaves one, too: under an e-mail several clicks may lie,
-and one that comes late may be better. So the answer that stands in the end is the one that all clicks together give, whichever came
+fits sends the answer home then; one that does not fit may still say better why there is none (another property's, a later one), and
+then the probe travels on once more with that. A probe that hits by anything but a click id leaves one, too: under an e-mail several
+clicks may lie, and one that comes late may be better. So the answer that stands in the end is the one that all clicks together give, whichever came
 first; an index that lags changes when a row is right, never what it says. Under a click id lies one click: its first record in the
 log (visits.v1 is keyed by click id, so that order is fixed); a later visit with the same id does not move the attribution window.
 
@@ -59,19 +60,30 @@ class Attribution:
         if not _insert(entry["c"], click, is_click_id):
             return False
         if entry["w"]:
-            entry["w"] = [w for w in entry["w"] if w["until"] >= record.timestamp and not self._late(w, click, is_click_id, out)]
+            clicks = entry["c"]
+            entry["w"] = [w for w in entry["w"] if w["until"] >= record.timestamp and not self._late(w, click, clicks, is_click_id, out)]
         return True
 
-    def _late(self, watch: Watch, click: Click, is_click_id: bool, out: Outputs) -> bool:
+    def _late(self, watch: Watch, click: Click, clicks: list[Click], is_click_id: bool, out: Outputs) -> bool:
         """Send home a click that a watch waited for; returns whether the watch is done."""
-        if why_not(click, watch) is not None:
-            return False
         best = watch.get("best")
+        if why_not(click, watch) is not None:
+            if best is None:
+                self._explain_anew(watch, clicks, out)
+            return False
         if best is not None and not _beats(click, best, watch["m"]):
             return False
         watch["best"] = click
         _send_home(watch, click, [best] if best else [], out)
         return is_click_id
+
+    def _explain_anew(self, watch: Watch, clicks: list[Click], out: Outputs) -> None:
+        """A miss whose cause is another one, now that more clicks are known: so it does not matter which came first."""
+        kind, cause, _ = watch["tried"][-1]
+        why = why_missed(clicks, watch)
+        if why[0] != cause:
+            watch["tried"] = [*watch["tried"][:-1], [kind, *why]]
+            self._travel_on({name: value for name, value in watch.items() if name != "until"}, out)
 
     def _answer(self, entry: dict[str, list[Any]], question: Probe, now_ms: int, out: Outputs) -> bool:
         kind = question["q"][question["n"]][0]
@@ -82,7 +94,7 @@ class Attribution:
                 return False
         else:
             question["tried"].append([kind, *why_missed(entry["c"], question)])
-        entry["w"] = [w for w in entry["w"] if w["until"] >= now_ms][-MAX_WATCHES + 1 :]
+        entry["w"] = [w for w in entry["w"] if w["until"] >= now_ms and w["e"] != question["e"]][-MAX_WATCHES + 1 :]
         span = question["w"] if question["w"] is not None else UNLIMITED_WATCH_MS
         watch = {**question, "until": now_ms + span, "tried": list(question["tried"])}
         if best is not None:
@@ -155,8 +167,8 @@ def why_missed(clicks: list[Click], question: Probe) -> tuple[str, str | None]:
     by_cause: dict[str, Click] = {}
     for click in clicks:
         why = why_not(click, question)
-        if why is not None:
-            by_cause[why] = click  # the latest of each
+        if why is not None and (why != reasons.CLICK_LATER or why not in by_cause):
+            by_cause[why] = click  # the nearest of each: the latest, and of those behind the conversion the earliest
     if reasons.WINDOW_EXPIRED in by_cause:
         over = question["t"] - by_cause[reasons.WINDOW_EXPIRED]["t"] - question["w"]
         return reasons.WINDOW_EXPIRED, f"by {duration(over)}"

@@ -5,6 +5,7 @@ that may be recorded, or that refer to one that was, in log order. What each of 
 
 - per identity the first that finds its click is recorded, the ones behind it are duplicates, the ones before it are errors;
 - while one is out for attribution, those behind it wait (they are *parked*), so no retry storm counts a sale twice;
+- one that has nothing but a reference finds its click through the recorded conversion that it refers to, if need be one behind it;
 - a refund or reversal is linked to the recorded sale, wherever in the log that stands.
 
 Nothing is decided incrementally. When an answer comes, early or late, the same pass runs again and what differs from the row that was
@@ -22,7 +23,9 @@ Entry = dict[str, Any]
 
 id event_id · i identity · k kind (CONVERSION, BY_REFERENCE, TAKEN_BACK) · n conversion name · t event_ms · u received_ms · w dedup window ms ·
 x what a duplicate is compared with · s soonest conversion time after a click, ms · d a decision that waits for attribution (tests) ·
-a the answer (absent: not asked; ASKED; a hit; a miss) · r revision of the last row · v verdict of the last row · b whether the event is kept
+o whether it has no business id, so that a click id (or its bytes) made this its home · y its own transaction id, where a reference to
+another one made this its home · a the answer (absent: not asked; ASKED; a hit; a miss) · r revision of the last row · v verdict of the
+last row · b whether the event is kept · p destinations that were told
 """
 
 CONVERSION: Final = "c"
@@ -53,16 +56,27 @@ def fold(entries: list[Entry]) -> list[Verdict]:
     """Judge all entries of a home, in log order. Of live entries at most one per identity is ASK: the one whose answer
     decides the others.
     """
+    verdicts = _in_log_order(entries)
+    if (ORPHAN, -1) in verdicts:  # before an orphan nothing was recorded, so its parent is the first conversion behind all of them
+        first = next((at for at, (what, _) in enumerate(verdicts) if what == OK and _is_parent(entries[at])), None)
+        if first is not None:
+            verdicts = _in_log_order(entries, first)
+    for at, entry in enumerate(entries):
+        if entry["k"] == TAKEN_BACK:
+            verdicts[at] = _taken_back(entry, at, entries, verdicts)
+    return verdicts
+
+
+def _in_log_order(entries: list[Entry], behind: int = -1) -> list[Verdict]:
+    """What may be recorded, in one pass, because each can make those behind it duplicates. `behind`: who adopts the orphans before it."""
     verdicts: list[Verdict] = [(WAIT, -1)] * len(entries)
     recorded: dict[str, int] = {}
     waiting: set[str] = set()
     for at, entry in enumerate(entries):
         if entry["k"] == CONVERSION:
             verdicts[at] = _conversion(entry, at, entries, recorded, waiting)
-    for kind in (BY_REFERENCE, TAKEN_BACK):
-        for at, entry in enumerate(entries):
-            if entry["k"] == kind:
-                verdicts[at] = _referring(entry, at, entries, verdicts, recorded)
+        elif entry["k"] == BY_REFERENCE:
+            verdicts[at] = _by_reference(entry, at, entries, verdicts, recorded, waiting, behind)
     return verdicts
 
 
@@ -108,44 +122,66 @@ def _in_window(first: Entry, entry: Entry) -> bool:
     return window is None or entry["u"] - first["u"] <= window
 
 
-def _referring(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verdict], recorded: dict[str, int]) -> Verdict:
-    """A payload that refers to an earlier conversion: linked to it, an orphan without it, and waiting while that is not decided."""
-    is_conversion = entry["k"] == BY_REFERENCE
-    if is_conversion:
-        first = recorded.get(entry["i"])
-        if first is not None and _in_window(entries[first], entry):
-            return (DUPLICATE, first)
-    parent = _parent(entry, at, entries, verdicts)
-    if parent is None:
+def _by_reference(
+    entry: Entry, at: int, entries: list[Entry], verdicts: list[Verdict], recorded: dict[str, int], waiting: set[str], behind: int
+) -> Verdict:
+    """A conversion that is known by an earlier one: recorded with it, an orphan without it, and waiting while that is not decided."""
+    identity = entry["i"]
+    first = recorded.get(identity)
+    if first is not None and _in_window(entries[first], entry):
+        return (DUPLICATE, first)
+    if identity in waiting:
+        return (WAIT, -1)
+    found = [j for j in range(at) if verdicts[j][0] == OK and _is_parent(entries[j])]
+    if not found:
         if any(verdicts[j][0] in UNDECIDED and entries[j]["k"] == CONVERSION for j in range(at)):
+            waiting.add(identity)
             return (WAIT, -1)
-        return (ORPHAN, -1)
-    if is_conversion:
-        recorded[entry["i"]] = at
-        return (OK, parent)
-    return (LINKED, parent)
+        # One behind it of its own identity can't be its parent: nobody is his own.
+        if behind < at or entries[behind]["i"] == identity:
+            return (ORPHAN, -1)
+        found = [behind]
+    recorded[identity] = at
+    return (OK, min(found, key=lambda j: _distance(entry, at, entries[j], j)))
 
 
-def _parent(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verdict]) -> int | None:
-    """The recorded conversion that an entry refers to: before it in the log and of its name, else before it, else the first behind it.
+def _is_parent(entry: Entry) -> bool:
+    """Whether an entry can be what a reference means: a live conversion with a business id and a click of its own."""
+    return entry["k"] == CONVERSION and not entry.get("test") and not entry.get("o")
+
+
+def _taken_back(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verdict]) -> Verdict:
+    """A refund, reversal or chargeback: linked to the recorded conversion that it ends, an orphan without one."""
+    is_test, is_own = entry.get("test"), entry.get("o")
+    # The same text can be the transaction id of one payload and the click id of another: only like is linked to like.
+    found = [
+        j for j, (what, _) in enumerate(verdicts) if what == OK and entries[j].get("test") == is_test and entries[j].get("o") == is_own
+    ]
+    if found:
+        return (LINKED, min(found, key=lambda j: _distance(entry, at, entries[j], j)))
+    if any(verdicts[j][0] in UNDECIDED and entries[j]["k"] == CONVERSION for j in range(at)):
+        return (WAIT, -1)
+    return (ORPHAN, -1)
+
+
+def _distance(entry: Entry, at: int, other: Entry, j: int) -> tuple[bool, int, bool, int]:
+    """How near a recorded conversion is to what an entry refers to: before it in the log, of its own transaction id, of its name, first.
 
     What is behind comes last, whatever its name, so that a payload still to come cannot take over a link that was made.
     """
-    found = [j for j, (what, _) in enumerate(verdicts) if what == OK and j != at and entries[j].get("test") == entry.get("test")]
-    if entry["k"] == BY_REFERENCE:
-        found = [j for j in found if entries[j]["k"] == CONVERSION]
-    before = [j for j in found if j < at]
-    same = [j for j in before if entries[j]["n"] == entry["n"]]
-    best = same or before or found
-    return best[0] if best else None
+    if j > at:
+        return (True, 0, False, j)
+    mine, its = entry.get("y"), other.get("y")
+    return (False, 0 if its == mine else 1 if its is None else 2, other["n"] != entry["n"], j)
 
 
 def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     """Which verdicts nothing can change any more: what is final needs its event no longer, a home of final entries shrinks to its claims.
 
     A click id names one click, so a hit by click id stands; one by e-mail, phone, external id or IP can be bettered by a click that
-    comes late. A miss stands only if there was nothing to look for. Nothing is final behind an open entry of its identity, and no link to a parent
-    while any conversion of the home is open.
+    comes late. A miss stands only if there was nothing to look for. Nothing is final behind an open entry of its identity, and no link to a
+    parent while a conversion that might be a nearer one is open: those before the link or before that parent (one that is still to come
+    is farther than any of these, so a link that was final stays final).
     """
     opened: set[str] = set()
     finals: list[bool] = []
@@ -162,12 +198,15 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
         if not is_final:
             opened.add(identity)
         finals.append(is_final)
-    all_parents = all(done for entry, done in zip(entries, finals, strict=True) if entry["k"] == CONVERSION)
+    nearest_open = next((at for at, entry in enumerate(entries) if entry["k"] == CONVERSION and not finals[at]), len(entries))
+    for at, (what, target) in enumerate(verdicts):
+        if what == OK and target >= 0:
+            finals[at] = finals[at] and nearest_open > max(at, target)
     for at, (what, target) in enumerate(verdicts):
         if what == DUPLICATE:
             finals[at] = finals[at] and finals[target]
-        elif what == LINKED or (what == OK and target >= 0):
-            finals[at] = all_parents  # a sale that heals late may be the better parent
+        elif what == LINKED:
+            finals[at] = finals[target] and nearest_open > max(at, target)
     return finals
 
 

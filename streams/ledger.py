@@ -125,7 +125,7 @@ class Ledger:
             if event["transaction_id"] is None:
                 entry["o"] = True
         elif event["transaction_id"] != event["reference"] and (event["transaction_id"] or entry["k"] != dedup.TAKEN_BACK):
-            entry["y"] = event["transaction_id"]
+            entry["y"] = event["transaction_id"] or ""
         return entry
 
     def _ip_key(self, event: Event, policy: Policy) -> str | None:

@@ -30,14 +30,17 @@ class Postbacks:
         self._partitions = partitions
         self._destinations: dict[int, list[Destination]] = {}  # by settings version: 36 of 100 payloads ask
 
-    def request(self, event: Event, finding: dict[str, Any], entry: Entry, entries: list[Entry], out: Outputs) -> None:
-        """Send one request per destination that wants this conversion. Tests are never reported."""
+    def request(self, event: Event, finding: dict[str, Any], entry: Entry, superseded: list[Entry], out: Outputs) -> None:
+        """Send one request per destination that wants this conversion. Tests are never reported.
+
+        `superseded`: the entries of its home that are not recorded (any more). One that is recorded is another conversion, even of the
+        same identity: it lies in another dedup window.
+        """
         if event["is_test"]:
             return
-        restated = _reported_before(entry, entries)
         for destination in self._of_version(event["settings_version"]):
             if _wants(destination, event, finding):
-                request = _request(event, finding, entry["r"], destination, restated)
+                request = _request(event, finding, entry["r"], destination, _reported_before(entry, superseded, destination.id))
                 key = finding["click_id"].encode()
                 out.send(POSTBACKS.name, partition_of(key, self._partitions), key, orjson.dumps(request))
 
@@ -85,12 +88,13 @@ def _wants(destination: Destination, event: Event, finding: dict[str, Any]) -> b
     )
 
 
-def _reported_before(entry: Entry, entries: list[Entry]) -> str | None:
-    """The event under which this conversion was reported already: itself with another click, or a later payload of its identity."""
-    if entry.get("p"):
+def _reported_before(entry: Entry, superseded: list[Entry], destination_id: str) -> str | None:
+    """The event under which this destination was told of the conversion: itself with another click, or a later payload of its identity."""
+    told = entry.setdefault("p", [])
+    if destination_id in told:
         return str(entry["id"])
-    entry["p"] = 1
-    for other in entries:
-        if other is not entry and other["i"] == entry["i"] and other.get("p"):
+    told.append(destination_id)
+    for other in superseded:
+        if other["i"] == entry["i"] and destination_id in other.get("p", ()):
             return str(other["id"])
     return None
