@@ -12,28 +12,47 @@ from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
 from streams.topology import DEAD_LETTERS
 
+Place = tuple[str, int]  # topic, partition
 
-async def read(settings: Settings, topic_names: list[str], limit: int) -> list[dict[str, Any]]:
-    """Return up to `limit` dead letters per partition, the newest ones."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition
 
+async def ends_of(settings: Settings) -> dict[Place, int]:
+    """Return where each partition of the dead letters ends."""
+    from console.commands.groups import end_offsets, places
     from streams.runtime import topics
 
     admin = await topics.connected(settings)
-    counts = {state.topic.name: state.partitions for state in await topics.states(admin, settings)}
-    await admin.close()
+    try:
+        counts = {state.topic.name: state.partitions for state in await topics.states(admin, settings)}
+    finally:
+        await admin.close()
+    return await end_offsets(settings, places(DEAD_LETTERS, counts))
+
+
+async def newest(settings: Settings, limit: int) -> list[dict[str, Any]]:
+    """Return up to `limit` dead letters of each partition, the newest ones."""
+    ends = await ends_of(settings)
+    return await read(settings, {place: (max(0, end - limit), end) for place, end in ends.items() if end})
+
+
+async def exact(settings: Settings, place: Place, offset: int) -> list[dict[str, Any]]:
+    """Return the dead letter at these coordinates, or nothing."""
+    is_there = offset < (await ends_of(settings)).get(place, 0)
+    return await read(settings, {place: (offset, offset + 1)}) if is_there else []
+
+
+async def read(settings: Settings, spans: dict[Place, tuple[int, int]]) -> list[dict[str, Any]]:
+    """Return the records from the first offset up to, without, the second one, of each partition."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    if not spans:
+        return []
     consumer = AIOKafkaConsumer(**settings.kafka.client_args(), group_id=None, enable_auto_commit=False, isolation_level="read_committed")
     await consumer.start()
     try:
-        places = [TopicPartition(name, number) for name in topic_names for number in range(counts.get(name, 0))]
-        ends = await consumer.end_offsets(places)
-        places = [place for place in places if ends[place]]
-        if not places:
-            return []
-        consumer.assign(places)
-        for place in places:
-            consumer.seek(place, max(0, ends[place] - limit))
-        return await _until(consumer, {place: ends[place] for place in places})
+        consumer.assign([TopicPartition(*place) for place in spans])
+        for place, (first, _) in spans.items():
+            consumer.seek(TopicPartition(*place), first)
+        return await _until(consumer, {TopicPartition(*place): end for place, (_, end) in spans.items()})
     finally:
         await consumer.stop()
 
@@ -42,7 +61,7 @@ async def _until(consumer: Any, ends: dict[Any, int]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while ends:
         fetched = await consumer.getmany(timeout_ms=200)
-        found += [described(record) for records in fetched.values() for record in records]
+        found += [described(record) for place, records in fetched.items() for record in records if record.offset < ends.get(place, 0)]
         for place in list(ends):
             if await consumer.position(place) >= ends[place]:
                 consumer.pause(place)
@@ -71,7 +90,7 @@ def _as_text(value: bytes | None) -> str:
 
 def ls(limit: Annotated[int, typer.Option(min=1, help="How many per partition.")] = 20, as_json: output.AsJson = False) -> None:
     """List the newest dead letters; exit code 1 when there are any."""
-    rows = asyncio.run(read(context.load(), [topic.name for topic in DEAD_LETTERS], limit))
+    rows = asyncio.run(newest(context.load(), limit))
     for row in rows:
         row.pop("value")
     output.show(sorted(rows, key=lambda row: row["at"]), as_json, empty="No dead letters.")
@@ -83,11 +102,15 @@ def show(
     as_json: output.AsJson = False,
 ) -> None:
     """Show a dead letter with its bytes and why it is one."""
-    topic = dead_letter.split("/")[0]
-    rows = asyncio.run(read(context.load(), [topic], 1_000_000)) if topic in {found.name for found in DEAD_LETTERS} else []
-    row = next((found for found in rows if found["id"] == dead_letter), None)
-    if row is None:
-        raise BadSettings(f"There is no dead letter {dead_letter}.", "`clicktrail dlq ls` lists them.")
+    settings, unknown = context.load(), BadSettings(f"There is no dead letter {dead_letter}.", "`clicktrail dlq ls` lists them.")
+    topic, _, coordinates = dead_letter.partition("/")
+    partition, _, offset = coordinates.partition("/")
+    if topic not in {found.name for found in DEAD_LETTERS} or not (partition.isdigit() and offset.isdigit()):
+        raise unknown
+    rows = asyncio.run(exact(settings, (topic, int(partition)), int(offset)))
+    if not rows:
+        raise unknown
+    (row,) = rows
     row["value"] = _as_text(row["value"])
     if as_json:
         output.show_json(row)

@@ -9,15 +9,17 @@ from deploy.local.progress import Progress
 
 QUERY = "SELECT status, reason, count() FROM events GROUP BY ALL ORDER BY ALL"
 
+OF_ONES_OWN = "/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved"
 
-def show_addresses(plan: Plan, progress: Progress) -> None:
-    """Print where everything is, and a line that works as pasted."""
+
+def show_addresses(plan: Plan, progress: Progress, *, has_demo: bool) -> None:
+    """Print where everything is, and a line that works as pasted: a conversion for the demo, or how to begin without it."""
     settings, command = plan.settings, _command()
     facts = [
         ("Ingest", settings.ingest_url()),
         ("ClickHouse", settings.clickhouse.url),
         ("Kafka", settings.kafka.bootstrap_servers),
-        ("Send one", f"curl '{settings.ingest_url()}/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved'"),
+        ("Send one", f"curl '{settings.ingest_url()}{OF_ONES_OWN}'") if has_demo else ("Begin", f"{command} apply -f workspace.yaml"),
         ("Watch", f"{command} tail"),
         ("Ask why", f"{command} explain <event_id>"),
         ("Query", f'{command} sql "{QUERY}"'),

@@ -33,6 +33,11 @@ def seed_once(plan: Plan, progress: Progress) -> None:
     progress.done(f"Demo: {said}", "", time.monotonic() - began)
 
 
+def is_there(plan: Plan) -> bool:
+    """Say whether the workspace has the demo's source that the printed line sends to."""
+    return ("source", "network") in asyncio.run(apply.current_entities(plan.settings))
+
+
 async def _seed(plan: Plan) -> None:
     await apply.make_so(plan.settings, apply.read(str(WORKSPACE)), "clicktrail up", "demo workspace of the first start")
     now_ms = demo_traffic.now_ms()

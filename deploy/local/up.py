@@ -42,6 +42,7 @@ class Up:
         self._ended = threading.Event()
         self._services: Services | None = None
         self._roles: list[Supervised] = []
+        self._has_demo = False
         self._state = "starting"
         self._began_ms = int(time.time() * 1000)
 
@@ -55,13 +56,16 @@ class Up:
             self._start()
             self._record("running")
             self._progress.say()
-            show_addresses(self._plan, self._progress)
+            show_addresses(self._plan, self._progress, has_demo=self._has_demo)
             self._watch()
         finally:
             self._stop()
             lock.close()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The first one ends everything in order; the second one at once: the kernel takes the children along."""
+        if self._ended.is_set():
+            os._exit(130)
         self._ended.set()
 
     def _start(self) -> None:
@@ -74,10 +78,12 @@ class Up:
         self._services.start()
         self._record("starting")
         self._await_roles()
-        if self._is_seeding and not self._ended.is_set():
-            from deploy.local import demo
+        if not self._ended.is_set():
+            from deploy.local import demo  # loads much that the services' start must not wait for
 
-            demo.seed_once(self._plan, self._progress)
+            if self._is_seeding:
+                demo.seed_once(self._plan, self._progress)
+            self._has_demo = demo.is_there(self._plan)
 
     def _start_roles(self) -> None:
         for name in plan.ROLES:
