@@ -18,8 +18,10 @@ def results() -> str:
     """One line per committed figure; each names its command."""
     lines = ["| what | measured | load beside it | date | command |", "|---|---|---|---|---|"]
     for path in sorted((ROOT / "bench" / "results").glob("*.json")):
-        for line in json.loads(path.read_text()).get("readme", []):
-            lines.append("| {what} | {measured} | {load} | {date} | `{command}` |".format(**line))
+        lines += [
+            "| {what} | {measured} | {load} | {date} | `{command}` |".format(**line)
+            for line in json.loads(path.read_text()).get("readme", [])
+        ]
     return "\n".join(lines)
 
 
@@ -29,7 +31,10 @@ BLOCKS = {"topology": topology, "results": results}
 def filled(text: str) -> str:
     for name, make in BLOCKS.items():
         text = re.sub(
-            rf"(<!-- generated: {name} -->\n).*?(<!-- /generated -->)", lambda m, make=make: m[1] + make() + "\n" + m[2], text, flags=re.DOTALL
+            rf"(<!-- generated: {name} -->\n).*?(<!-- /generated -->)",
+            lambda m, make=make: m[1] + make() + "\n" + m[2],
+            text,
+            flags=re.DOTALL,
         )
     return text
 
