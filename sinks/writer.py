@@ -8,6 +8,9 @@ Two clocks against each other. ClickHouse makes a part of each insert and wants 
 began, so that a lone row goes out at once; while much is coming it waits LARGE_GAP, and never longer than the batch's size limits. While one batch is
 being inserted the next one collects; when that one is full, too, the lane's partitions are paused. So memory is bounded by two batches.
 
+Measured on 2 cores beside other work, rows of 1.6 KB, broker and engine on the same machine: 10 CPU-s per million in this process,
+35 in the engine with its merges (12 of them to read JSON), 23,000 rows/s with a load of 4 from others; a lone row is visible after 120 ms.
+
 Offsets are committed after the insert. Whatever dies in between is what the read-back is for (`insertion.py`). Any error that is not
 foreseen there ends the process: its supervisor restarts it in under a second, and healing in process is how data gets lost.
 """

@@ -41,6 +41,7 @@ class Rig:
         self.kafka, self.clickhouse, self.name = kafka, clickhouse, name
         self.bootstrap = kafka.bootstrap_servers
         self.group = name
+        self._processes = []
 
     async def __aenter__(self):
         await asyncio.to_thread(migrate, self.clickhouse.url, self.name)
@@ -53,6 +54,9 @@ class Rig:
         return self
 
     async def __aexit__(self, *_):
+        for process in self._processes:  # of a test that failed
+            process.kill()
+            process.wait()
         await self.producer.stop()
 
     def sink(self, instance="0"):
@@ -74,7 +78,8 @@ class Rig:
     def spawn(self, failpoint=""):
         """A sink as a process of its own."""
         command = [sys.executable, "-m", "tests.integration.sink_rig", self.bootstrap, self.clickhouse.url, self.name]
-        return subprocess.Popen(command, env=os.environ | {"CLICKTRAIL_FAILPOINT": failpoint})
+        self._processes.append(subprocess.Popen(command, env=os.environ | {"CLICKTRAIL_FAILPOINT": failpoint}))
+        return self._processes[-1]
 
     async def send(self, topic, values, partition=None):
         """Send values over the partitions in turn; returns when the broker has them."""
