@@ -201,13 +201,21 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     nearest_open = next((at for at, entry in enumerate(entries) if entry["k"] == CONVERSION and not finals[at]), len(entries))
     for at, (what, target) in enumerate(verdicts):
         if what == OK and target >= 0:
-            finals[at] = finals[at] and nearest_open > max(at, target)
+            finals[at] = finals[at] and nearest_open > max(at, target) and not any(map(_can_change, entries[at:target]))
     for at, (what, target) in enumerate(verdicts):
         if what == DUPLICATE:
             finals[at] = finals[at] and finals[target]
         elif what == LINKED:
             finals[at] = finals[target] and nearest_open > max(at, target)
     return finals
+
+
+def _can_change(entry: Entry) -> bool:
+    """Whether a conversion may yet find a click, or a better one, by itself: a duplicate could do without its original then."""
+    answer = entry.get("a")
+    if not isinstance(answer, dict):
+        return answer == ASKED
+    return answer.get("m") != "click_id" if "click" in answer else bool(answer.get("tried"))
 
 
 def claims(entries: list[Entry], verdicts: list[Verdict]) -> list[Entry]:
