@@ -1,0 +1,128 @@
+"""Who is told of a conversion, and as what: one request per (conversion, destination, revision)."""
+
+import orjson
+import pytest
+
+from streams.postback import Postbacks
+from streams.stage import Outputs
+from streams.topology import POSTBACKS
+from streams.workspace import Workspace
+
+EVENT = {
+    "event_id": "e1-0-1", "is_test": False, "settings_version": 9, "conversion_name": "Purchase", "value": "5", "currency": "USD",
+    "transaction_id": "T1", "account_id": "acme", "property_id": "p1", "event_ms": 7,
+}  # fmt: skip
+FOUND = {"click_id": "K", "campaign_id": "c1", "traffic_source_id": "ads"}
+
+
+def postbacks(*destinations):
+    workspace = Workspace()
+    workspace.apply(0, "property", "p1", {"id": "p1", "name": "P"})
+    for destination in destinations:
+        workspace.apply(3, "destination", destination["id"], {"name": "D", "url": "https://example.com/", **destination})
+    workspace.apply(9, "property", "p1", {"id": "p1", "name": "P"})
+    return Postbacks(workspace, 4)
+
+
+def entry(**more):
+    return {"id": "e1-0-1", "i": "T|Purchase|T1", "r": 1, **more}
+
+
+def requests(made, event=None, found=None, own=None, superseded=()):
+    out = Outputs()
+    made.request({**EVENT, **(event or {})}, {**FOUND, **(found or {})}, own if own is not None else entry(), list(superseded), out)
+    assert {topic for topic, *_ in out} <= {POSTBACKS.name}
+    return [orjson.loads(value) for _, _, _, value, _ in out]
+
+
+def test_a_request_has_what_delivery_and_its_log_need():
+    """C11 to C18: ids that join both ways, custom conversion, integration."""
+    [request] = requests(postbacks({"id": "d1", "integration_id": "meta-1", "conversion_names": {"Purchase": "sale"}}))
+    assert request == {
+        "postback_id": "e1-0-1.d1.1", "kind": "conversion", "restates_event_id": None, "event_id": "e1-0-1", "revision": 1, "destination_id": "d1",
+        "integration_id": "meta-1", "click_id": "K", "ct": "sale", "conversion_name": "Purchase", "value": "5", "currency": "USD",
+        "transaction_id": "T1", "campaign_id": "c1", "traffic_source_id": "ads", "account_id": "acme", "property_id": "p1", "event_ms": 7,
+        "settings_version": 9,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_told"),
+    [
+        ({}, True),
+        ({"is_enabled": False}, False),
+        ({"conversion_names": ["Purchase"]}, True),
+        ({"conversion_names": ["Lead"]}, False),
+        ({"conversion_names": []}, False),
+        ({"property_ids": ["p1", "p2"]}, True),
+        ({"property_ids": ["p2"]}, False),
+        ({"traffic_source_ids": ["ads"]}, True),
+        ({"traffic_source_ids": ["mail"]}, False),
+    ],
+)
+def test_who_is_told(destination, is_told):
+    """Rule 12."""
+    assert bool(requests(postbacks({"id": "d1", **destination}))) is is_told
+
+
+def test_a_click_without_a_traffic_source_is_nobodys():
+    made = postbacks({"id": "d1", "traffic_source_ids": ["ads"]})
+    assert requests(made, found={"traffic_source_id": None}) == []
+
+
+def test_tests_are_never_reported():
+    """Rule 14."""
+    assert requests(postbacks({"id": "d1"}), {"is_test": True}) == []
+
+
+def test_destinations_are_those_of_the_payloads_settings():
+    made = postbacks({"id": "d1"})
+    assert requests(made, {"settings_version": 2}) == []
+    assert len(requests(made, {"settings_version": 3})) == 1
+
+
+def test_another_click_is_a_restatement():
+    """A better click came late: the same event again, its own first request restated."""
+    made, own = postbacks({"id": "d1"}), entry()
+    requests(made, own=own)
+    own["r"] = 2
+    [request] = requests(made, own=own, found={"click_id": "L"})
+    assert (request["kind"], request["restates_event_id"], request["postback_id"]) == ("restatement", "e1-0-1", "e1-0-1.d1.2")
+
+
+def test_an_earlier_payload_that_healed_restates_the_later_one():
+    made, later = postbacks({"id": "d1"}), entry(id="e1-0-2")
+    requests(made, {"event_id": "e1-0-2"}, own=later)
+    [request] = requests(made, superseded=[later])
+    assert (request["kind"], request["restates_event_id"]) == ("restatement", "e1-0-2")
+
+
+def test_only_who_was_told_gets_a_restatement():
+    """A destination that did not want the first click hears of the conversion for the first time."""
+    made, own = postbacks({"id": "d1"}, {"id": "d2", "traffic_source_ids": ["mail"]}), entry()
+    assert [request["destination_id"] for request in requests(made, own=own)] == ["d1"]
+    own["r"] = 2
+    said = requests(made, own=own, found={"click_id": "L", "traffic_source_id": "mail"})
+    assert [(request["destination_id"], request["kind"]) for request in said] == [("d1", "restatement"), ("d2", "conversion")]
+
+
+@pytest.mark.parametrize("other", [entry(id="e1-0-0", i="T|Lead|T1", p=["d1"]), entry(id="e1-0-0", p=["d2"]), entry(id="e1-0-0")])
+def test_what_is_no_restatement(other):
+    """Another identity, another destination, one that nobody was told of."""
+    [request] = requests(postbacks({"id": "d1"}), superseded=[other])
+    assert request["kind"] == "conversion"
+
+
+def test_what_was_told_survives_json():
+    """It lies in the home's state."""
+    made, own = postbacks({"id": "d1"}), entry()
+    requests(made, own=own)
+    [request] = requests(made, own=orjson.loads(orjson.dumps(own)))
+    assert request["kind"] == "restatement"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="open: destinations have no account; one without property_ids is told of every account's conversions"
+)
+def test_a_destination_hears_of_its_own_account_only():
+    assert requests(postbacks({"id": "d1"}), {"account_id": "rival", "property_id": "p9"}) == []
