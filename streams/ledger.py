@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import orjson
 
 from schemas.event import Event
-from schemas.mapping import TAKEN_BACK
+from schemas.mapping import TAKEN_BACK, fold
 from streams import dedup, settle
 from streams.classify import NEEDS_PARENT, judge, trace
 from streams.dedup import Entry
@@ -210,14 +210,22 @@ def identity_of(event: Event, rules: SourceRules) -> tuple[str, int | None]:
     """
     policy = rules.dedup
     test = ".test" if event["is_test"] else ""
-    name = _part(str(event["conversion_name"]))
+    conversion = _part(str(event["conversion_name"]))
     if event["transaction_id"] is not None:
-        extra = "".join(f"|{_part(event['parameters'].get(attribute, ''))}" for attribute in policy.attributes)
+        extra = "".join(f"|{_part(_attribute(event['parameters'], name))}" for name in policy.attributes) if policy.attributes else ""
         days = policy.transaction_window_days
-        return f"T{test}|{name}|{_part(event['transaction_id'])}{extra}", None if days is None else int(days * DAY_MS)
+        return f"T{test}|{conversion}|{_part(event['transaction_id'])}{extra}", None if days is None else int(days * DAY_MS)
     if event["click_id"] is not None and policy.without_transaction_id == "click_and_value":
-        return f"C{test}|{name}|{_part(event['click_id'])}|{event['value']}|{event['currency']}", _ms(policy.click_window_s)
+        return f"C{test}|{conversion}|{_part(event['click_id'])}|{event['value']}|{event['currency']}", _ms(policy.click_window_s)
     return f"P{test}|{event['fingerprint']}", _ms(policy.payload_window_s)
+
+
+def _attribute(parameters: dict[str, str], name: str) -> str:
+    """A parameter by its name, which is compared as the mapping compares names: a look-alike taken for absent would merge two sales."""
+    if name in parameters:
+        return parameters[name]
+    wanted = fold(name)
+    return next((value for given, value in parameters.items() if fold(given) == wanted), "")
 
 
 def _part(text: str) -> str:
