@@ -1,7 +1,8 @@
 """A partition's transactional producer: whole batches to explicit partitions, and the transaction around them.
 
-aiokafka's `send()` costs 10 us a record, `BatchBuilder.append` 1 to 2 us: outputs of a chunk are built into batches of at most 512 KiB
-and handed over whole. `commit` waits for every batch first: aiokafka's own flush does not raise for a batch that failed, and a commit
+aiokafka's `send()` costs 10 us a record, `BatchBuilder.append` 0.9 us, and the compiled builder inside it 0.4: outputs are appended there,
+to one open batch per partition that grows over all chunks of the transaction, and is handed over at 512 KiB or at the commit. (A batch per
+chunk made three times as many requests.) `commit` waits for every batch first: aiokafka's own flush does not raise for a batch that failed, and a commit
 behind a failed batch is a lost record.
 
 Opening the outbox fences whoever had this partition before (`InitProducerId`), and ends or aborts what that owner left open. This must
@@ -9,7 +10,9 @@ be done *before* the consumer asks for its committed offset: opened lazily at th
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -38,6 +41,7 @@ class Outbox:
             transaction_timeout_ms=30_000,
             request_timeout_ms=15_000,
         )
+        self._open: dict[tuple[str, int], Any] = {}  # batches that still grow
         self._sent: list[tuple[asyncio.Future[Any], int]] = []  # batches on their way, with their record counts
 
     async def open(self) -> None:
@@ -49,33 +53,40 @@ class Outbox:
         await self._producer.begin_transaction()
 
     async def send(self, out: Outputs) -> None:
-        """Hand over a chunk's outputs."""
+        """Take a chunk's outputs."""
         for (topic, partition), records in out.batches.items():
-            await self._send(topic, partition, records)
+            await self._append(topic, partition, records)
 
     async def send_changes(self, topic: str, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
-        """Hand over a chunk's state changes to the changelog; None is a tombstone."""
-        await self._send(topic, partition, [(key, value, NO_HEADERS) for key, value in changes.items()])
+        """Take a chunk's state changes for the changelog; None is a tombstone."""
+        await self._append(topic, partition, zip(changes.keys(), changes.values(), repeat(NO_HEADERS)))
 
-    async def _send(
+    async def _append(
         self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
     ) -> None:
-        builder = self._producer.create_batch()
-        append = builder.append
+        now_ms = time.time_ns() // 1_000_000
+        batch = self._open.pop((topic, partition), None) or self._producer.create_batch()
+        append, count = batch._builder.append, batch.record_count()  # noqa: SLF001  the compiled part of aiokafka's BatchBuilder
         for key, value, headers in records:
-            if append(timestamp=None, key=key, value=value, headers=headers) is None:  # the batch is full
-                await self._hand_over(builder, topic, partition)
-                builder = self._producer.create_batch()
-                append = builder.append
-                append(timestamp=None, key=key, value=value, headers=headers)  # the first record of a batch always fits
-        await self._hand_over(builder, topic, partition)
+            if append(count, now_ms, key, value, headers) is None:  # the batch is full
+                batch._relative_offset = count  # noqa: SLF001
+                await self._hand_over(batch, topic, partition)
+                batch = self._producer.create_batch()
+                append, count = batch._builder.append, 0  # noqa: SLF001
+                append(count, now_ms, key, value, headers)  # the first record of a batch always fits
+            count += 1
+        batch._relative_offset = count  # noqa: SLF001
+        self._open[topic, partition] = batch
 
-    async def _hand_over(self, builder: Any, topic: str, partition: int) -> None:
-        if builder.record_count():
-            self._sent.append((await self._producer.send_batch(builder, topic, partition=partition), builder.record_count()))
+    async def _hand_over(self, batch: Any, topic: str, partition: int) -> None:
+        if batch.record_count():
+            self._sent.append((await self._producer.send_batch(batch, topic, partition=partition), batch.record_count()))
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[tuple[str, int], int]:
         """Wait for every batch, then commit them with the input's offsets; returns the next offset behind what each partition got."""
+        for (topic, partition), batch in self._open.items():
+            await self._hand_over(batch, topic, partition)
+        self._open.clear()
         ends: dict[tuple[str, int], int] = {}
         for future, count in self._sent:
             meta = await future
