@@ -20,13 +20,12 @@ from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.structs import ConsumerRecord
 
 from streams.runtime import changelog, failpoints
 from streams.runtime.outbox import Outbox
 from streams.runtime.poison import Poison
 from streams.runtime.store import Overlay, Store
-from streams.stage import MustWait, Outputs, RecordLike, Stage
+from streams.stage import MustWait, Outputs, Record, RecordLike, Stage
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,7 @@ class Chunk:
     """One fetch of one partition. `start` is where the fetch began (None: unknown, after a reset), `next` where the next one begins."""
 
     at: TopicPartition
-    records: Sequence[ConsumerRecord]
+    records: Sequence[Record]
     start: int | None
     next: int
 
@@ -187,7 +186,7 @@ class Task:
         self.positions[chunk.at] = chunk.next
         self.progress.records += len(records)
 
-    def _continue_with(self, chunk: Chunk) -> Sequence[ConsumerRecord]:
+    def _continue_with(self, chunk: Chunk) -> Sequence[Record]:
         """The chunk's records from our position on; a hole before them is fatal."""
         position = self.positions.get(chunk.at)
         if position is None or chunk.start == position:

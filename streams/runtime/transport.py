@@ -3,7 +3,7 @@
 Faust hands records to streams one by one, at 110 to 125 us each. Here each partition's fetched records become *one* Faust message whose
 value is a Chunk; flow control, generations and the agents' streams stay Faust's own. What differs from Faust's transport, and why:
 
-- `_getmany` wraps the records of each partition in a one-element list, `_to_message` makes the ConsumerMessage of it.
+- A fetch comes as slices of at most CLICKTRAIL_CHUNK_RECORDS (`fetched.py`), each a Chunk; `_to_message` makes the ConsumerMessage of it.
 - The consumer is `read_committed` (the inputs are written in transactions) and polls for 100 ms, not 1.5 s.
 - Nothing is committed by Faust: offsets go into the tasks' transactions. Its gap bookkeeping would commit past an unfinished chunk
   (`_add_gap` covers the message's own offset), so it is a no-op; acknowledgements are off.
@@ -11,7 +11,7 @@ value is a Chunk; flow control, generations and the agents' streams stay Faust's
 - Each chunk knows where its fetch began, so that a task notices if one before it never arrived.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import aiokafka
@@ -19,7 +19,9 @@ from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from streams.runtime.fetched import Fetched
 from streams.runtime.shell import Chunk
+from streams.stage import Record
 
 MAX_FETCH_BYTES = 4 << 20  # per partition and fetch
 SESSION_TIMEOUT_MS = 10_000
@@ -57,6 +59,11 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._consumer
         return consumer.last_stable_offset(at) if consumer is not None and at in consumer.assignment() else None
 
+    async def on_start(self) -> None:
+        """Start the consumer; what it fetches comes as slices of at most CLICKTRAIL_CHUNK_RECORDS."""
+        await super().on_start()
+        self._consumer._fetcher._records = Fetched(self.app.chunk_records)  # noqa: SLF001  aiokafka has no seam between bytes and records
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the committed offsets and remember them as the beginnings of the next fetches."""
         committed: Mapping[TP, int] = await super().seek_to_committed()
@@ -71,12 +78,24 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         max_records: int | None = None,
     ) -> dict[TP, list[Chunk]]:
         fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
-        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  aiokafka has no way to ask for it without awaiting
+        return {at: [self._chunk(at, part.records, part.next) for part in slices] for at, slices in fetched.items()} | self._markers(
+            consumer, fetched
+        )
+
+    def _chunk(self, at: TopicPartition, records: Sequence[Record], behind: int) -> Chunk:
+        begin, self._next[at] = self._next.get(at), behind
+        return Chunk(at, records, begin, behind)
+
+    def _markers(self, consumer: Any, fetched: Mapping[TP, Any]) -> dict[TP, list[Chunk]]:
+        """Empty chunks for partitions whose position moved over markers and aborted batches only: else a task would seem to lag for ever."""
+        subscription = consumer._subscription.subscription  # noqa: SLF001  aiokafka has no way to ask for it without awaiting
+        if subscription is None or subscription.assignment is None:
+            return {}
         chunks: dict[TP, list[Chunk]] = {}
-        for at, records in fetched.items():
-            behind = assignment.state_value(at).position
-            chunks[at] = [Chunk(at, records, self._next.get(at), behind)]
-            self._next[at] = behind
+        for at in subscription.assignment.tps - fetched.keys():
+            state = subscription.assignment.state_value(at)
+            if state.has_valid_position and state.position > self._next.get(at, state.position):
+                chunks[at] = [self._chunk(at, (), state.position)]
         return chunks
 
 
@@ -87,9 +106,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, record: Chunk) -> ConsumerMessage:
-        last = record.records[-1]
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, record, None, 0, 0, tp,
+            tp.topic, tp.partition, record.next - 1, record.records[-1].timestamp / 1000 if record.records else 0, 0, (), None, record, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
