@@ -11,7 +11,7 @@ when it has the first conversion in hand and DONE when it has handed over the la
 The log is checked record by record (`check.py`): without "ok" a figure means nothing. Everything that is started here is ended here.
 """
 
-import datetime
+import datetime as dt
 import json
 import os
 import shutil
@@ -204,7 +204,7 @@ def result_of(system: System, size: Size, watched: Watched, last: Usage, checked
     """Put a result together; without FIRST there is nothing but the check."""
     result: dict[str, Any] = {
         "name": system.name, "guarantee": system.guarantee, "size": size.name, "check": str(checked),
-        "rss_mb": round(watched.peak_rss / 1e6), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "rss_mb": round(watched.peak_rss / 1e6), "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     first, done = watched.said.get("FIRST"), watched.said.get("DONE")
     if first is None or done is None:
