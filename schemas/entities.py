@@ -62,7 +62,7 @@ class TrafficSource(Entity):
     id: Id
     name: Name
     click_id_parameter: Name | None = Field(default=None, description="its own click id in the landing URL, for example gclid")
-    destination_ids: list[Id] = Field(default_factory=list, description="who is told of a conversion of its clicks")
+    destination_ids: list[Id] = Field(default_factory=list, description="who is told of a conversion of its clicks; empty: all")
 
 
 class AffiliateNetwork(Entity):
@@ -122,6 +122,7 @@ class Destination(Entity):
 
     id: Id
     name: Name
+    account_id: Id = Field(default="default", description="only conversions of this account")
     kind: Literal["postback_url", "conversion_api"] = "postback_url"
     url: Url = Field(description="template; macros such as {click_id} are filled in")
     method: Literal["GET", "POST"] = "GET"

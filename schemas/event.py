@@ -60,8 +60,8 @@ class Event(TypedDict):
     offset: int
 
 
-class Row(TypedDict):
-    """One verdict, as it stands in clicktrail.events.v1 and becomes a row of ClickHouse. judged_at is the record's timestamp."""
+class Verdicted(TypedDict):
+    """A row without its body."""
 
     event_id: str
     account_id: str
@@ -94,13 +94,18 @@ class Row(TypedDict):
     settings_version: int
     trace: list[list[str]]  # [step, result, detail] in the order of judgement
     evidence: dict[str, Any]  # candidates, losers and why; for a duplicate: key, gap_ms, fields
-    parameters: dict[str, str]
-    payload: NotRequired[str]
-    payload_b64: NotRequired[str]
     payload_sha256: str
     topic: str
     partition: int
     offset: int
+
+
+class Row(Verdicted):
+    """One verdict, as it stands in clicktrail.events.v1 and becomes a row of ClickHouse. judged_at is the record's timestamp."""
+
+    parameters: dict[str, str]
+    payload: NotRequired[str]
+    payload_b64: NotRequired[str]
 
 
 class Visit(TypedDict):

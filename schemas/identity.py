@@ -6,7 +6,9 @@ processed again after a crash; this one makes the same row, and whoever holds an
 A payload's home is the key under which everything that may touch its identity meets: ingest produces with it, the ledger answers to it.
 """
 
-LONGEST_KEY = 200  # characters of a business id inside a routing key; a longer one is replaced by the payload's hash
+from hashlib import sha256
+
+LONGEST_KEY = 200  # characters of a business id inside a routing key; a longer one is replaced by its hash
 
 
 def event_id(epoch: int, partition: int, offset: int) -> str:
@@ -31,5 +33,5 @@ def home_of(
     """
     subject = reference or transaction_id or click_id or payload_sha256
     if len(subject) > LONGEST_KEY:
-        subject = payload_sha256
+        subject = sha256(subject.encode("utf-8", "replace")).hexdigest()
     return f"{account_id}|{property_id}|{subject}"

@@ -68,7 +68,7 @@ class AttributionPolicy(Entity):
 class AttributionOverrides(Entity):
     """What a source does otherwise than its property; a field that is null or absent stays as the property has it.
 
-    No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
+    gmail_aliases is the property's alone: its clicks are indexed with it. No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
     """
 
     window_days: Days | Literal["unlimited"] | None = None
@@ -76,7 +76,6 @@ class AttributionOverrides(Entity):
     fallback_to_refs_on_unknown_click: bool | None = None
     ip_matching: bool | None = None
     min_click_to_conversion_s: Seconds | None = None
-    gmail_aliases: bool | None = None
 
     def over(self, policy: AttributionPolicy) -> AttributionPolicy:
         """The property's policy with what the source does otherwise."""

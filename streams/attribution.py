@@ -16,10 +16,12 @@ from typing import Any
 import orjson
 
 from schemas import reasons
+from schemas.event import Identifier
 from streams.collect import collect
-from streams.lookups import CLICK_ID, Answer, Probe, send_probe
+from streams.lookups import CLICK_ID, Answer, Probe, identifier_key, send_probe
+from streams.partition import partition_of
 from streams.stage import Outputs, RecordLike, State
-from streams.topology import MATCHES, VISITS
+from streams.topology import LOOKUPS, MATCHES, VISITS
 
 MAX_CLICKS = 50  # per identifier; the latest stay. An office's IP address has thousands
 MAX_WATCHES = 200  # per identifier; the latest stay
@@ -50,10 +52,19 @@ class Attribution:
             entry = orjson.loads(held) if held else {"c": [], "w": []}
             if "click" in message:
                 changed = self._index(entry, message["click"], record, out)
+                if "ids" in message:
+                    self._pass_on(entry["c"][0], message["ids"], record.key or b"", out)
             else:
                 changed = self._answer(entry, message, record.timestamp, out)
             if changed:
                 state.put(key, orjson.dumps(entry))
+
+    def _pass_on(self, click: Click, identifiers: list[Identifier], key: bytes, out: Outputs) -> None:
+        """Send the click of this click id to its other identifiers."""
+        account, value = key.split(b"|", 1)[0].decode(), orjson.dumps({"click": click})
+        for kind, name in identifiers:
+            to = identifier_key(account, kind, name)
+            out.send(LOOKUPS.name, partition_of(to, self._partitions), to, value)
 
     def _index(self, entry: dict[str, list[Any]], click: Click, record: RecordLike, out: Outputs) -> bool:
         is_click_id = _kind(record.key) == CLICK_ID

@@ -183,18 +183,13 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     parent while a conversion that might be a nearer one is open: those before the link or before that parent (one that is still to come
     is farther than any of these, so a link that was final stays final).
     """
+    if len(entries) == 1:  # most homes are one conversion
+        return [_stands(entries[0], verdicts[0][0])]
     opened: set[str] = set()
     finals: list[bool] = []
     for entry, (what, _) in zip(entries, verdicts, strict=True):
-        answer = entry.get("a")
-        if what in (OK, DECIDED, TOO_SOON):
-            own = entry["k"] == BY_REFERENCE or (isinstance(answer, dict) and answer.get("m") == "click_id")
-        elif what == MISS:
-            own = isinstance(answer, dict) and not answer.get("tried")
-        else:
-            own = what == DUPLICATE and not (entry.get("test") and isinstance(answer, dict) and answer.get("m") != "click_id")
         identity = entry["i"]
-        is_final = own and identity not in opened
+        is_final = _stands(entry, what) and identity not in opened
         if not is_final:
             opened.add(identity)
         finals.append(is_final)
@@ -210,6 +205,16 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     return finals
 
 
+def _stands(entry: Entry, what: str) -> bool:
+    """Whether nothing that can be learnt of an entry itself changes its verdict."""
+    answer = entry.get("a")
+    if what in (OK, DECIDED, TOO_SOON):
+        return entry["k"] == BY_REFERENCE or (isinstance(answer, dict) and answer.get("m") == "click_id")
+    if what == MISS:
+        return isinstance(answer, dict) and not answer.get("tried")
+    return what == DUPLICATE and not (entry.get("test") and isinstance(answer, dict) and answer.get("m") != "click_id")
+
+
 def _can_change(entry: Entry) -> bool:
     """Whether a conversion may yet find a click, or a better one, by itself: a duplicate could do without its original then."""
     answer = entry.get("a")
@@ -219,11 +224,15 @@ def _can_change(entry: Entry) -> bool:
 
 
 def claims(entries: list[Entry], verdicts: list[Verdict]) -> list[Entry]:
-    """What stays of a home whose verdicts are all final: the recorded conversions, without what only revisions need."""
+    """What stays of a home whose verdicts are all final: the recorded conversions, without what only revisions need.
+
+    A claim whose window is over claims nothing: without that, the home of a click id would grow with each of its conversions.
+    """
+    now_ms = max(entry["u"] for entry in entries)
     return [
         {key: value for key, value in entry.items() if key not in ("b", "d", "s")}
         for entry, (what, _) in zip(entries, verdicts, strict=True)
-        if what == OK
+        if what == OK and (entry.get("w") is None or now_ms - entry["u"] <= entry["w"])
     ]
 
 

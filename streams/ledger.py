@@ -3,11 +3,6 @@
 A payload that is decided without state (more than half of the traffic: pending, rejected, not mapped, unreadable) becomes its row at
 once. Any other joins its home, the home is folded anew (`dedup.py`), and what the fold changed becomes rows, probes and postback
 requests. An answer from attribution is entered in its home, and the same happens.
-
-State, per partition:
-    h:<home>      JSON of the home's entries, in log order (the payload topic's partition is the home's, so append order is log order)
-    e:<event id>  the event of an entry whose verdict may still change; gone as soon as it is final
-The usual conversion writes its home and its event, and half a second later its claim: 300 bytes that stay.
 """
 
 from collections.abc import Sequence
@@ -19,9 +14,11 @@ from schemas.mapping import TAKEN_BACK, fold
 from streams import dedup, settle
 from streams.classify import NEEDS_PARENT, judge, trace
 from streams.dedup import Entry
+from streams.home import Held, Home, Homes, split
 from streams.identifiers import key as identifier_key
 from streams.lookups import Answer, identifiers_of, probe, send_probe
-from streams.parse import Parser, home
+from streams.parse import Parser
+from streams.parse import home as home_name
 from streams.postback import Postbacks
 from streams.stage import MustWait, Outputs, RecordLike, State
 from streams.topology import EVENTS, MATCHES
@@ -53,6 +50,7 @@ class Ledger:
         self._partitions = partitions
         self._pii_key = pii_key
         self._postbacks = Postbacks(workspace, partitions)
+        self._homes = Homes()
 
     def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
         """Judge a chunk of payloads.v1 or of matches.v1."""
@@ -69,34 +67,27 @@ class Ledger:
 
     def _on_event(self, event: Event, state: State, out: Outputs) -> None:
         found, steps = judge(event)
+        decision = None
         if found is not None and found[0] != NEEDS_PARENT:
             decision = (*found, settle.sub_reason(event, found[0]))
             if not (event["is_test"] and _is_deferred(event)):
-                self._emit(event, settle.decided(*decision, steps), 1, None, out)
+                self._emit(split(event), settle.decided(*decision, steps), 1, None, out)
                 return
-        else:
-            decision = None
         rules = self._rules(event)
-        policy = rules.policies[event["property_id"]]
-        name = home(event)
-        held = state.get(b"h:" + name.encode())
-        entries: list[Entry] = orjson.loads(held) if held else []
-        entry = self._entry(event, rules, policy)
+        entry = self._entry(event, rules, rules.policies[event["property_id"]])
         if decision is not None:
             entry["d"] = decision
-        entries.append(entry)
-        self._judge(name, held, entries, {event["event_id"]: event}, state, out)
+        home = self._homes.open(home_name(event), state)
+        home.add(entry, split(event))
+        self._judge(home, out)
 
     def _on_answer(self, answer: Answer, state: State, out: Outputs) -> None:
-        held = state.get(b"h:" + answer["h"].encode())
-        if held is None:
-            return
-        entries: list[Entry] = orjson.loads(held)
-        for entry in entries:
+        home = self._homes.open(answer["h"], state)
+        for entry in home.entries:
             if entry["id"] == answer["e"]:
                 if entry.get("b") and dedup.better(answer, entry.get("a")):
                     entry["a"] = {key: answer[key] for key in ("click", "m", "n", "model", "losers", "tried") if key in answer}
-                    self._judge(answer["h"], held, entries, {}, state, out)
+                    self._judge(home, out)
                 return
 
     def _rules(self, event: Event) -> SourceRules:
@@ -131,70 +122,43 @@ class Ledger:
     def _ip_key(self, event: Event, policy: Policy) -> str | None:
         return identifier_key("ip", event["ip"], self._pii_key) if policy.ip_matching and event["ip"] else None
 
-    def _judge(self, name: str, held: bytes | None, entries: list[Entry], events: dict[str, Event], state: State, out: Outputs) -> None:
+    def _judge(self, home: Home, out: Outputs) -> None:
         """Fold the home; write rows for what changed, ask what must be asked, keep what may change."""
-        verdicts = dedup.fold(entries)
+        verdicts = dedup.fold(home.entries)
         for at, (what, _) in enumerate(verdicts):
-            entry = entries[at]
+            entry = home.entries[at]
             if what == dedup.ASK:
-                self._ask(name, entry, self._event(entry, events, state), out)
+                self._ask(home, entry, out)
             elif what != dedup.WAIT and ("b" in entry or "r" not in entry):
-                self._settle(at, entries, verdicts, events, state, out)
-        self._keep(name, held, entries, verdicts, events, state)
+                self._settle(home, at, verdicts, out)
+        self._homes.close(home, verdicts)
 
-    def _ask(self, name: str, entry: Entry, event: Event, out: Outputs) -> None:
+    def _ask(self, home: Home, entry: Entry, out: Outputs) -> None:
+        event, _ = home.event(entry)
         policy = self._rules(event).policies[event["property_id"]]
-        question = probe(event, policy, name, identifiers_of(event, policy, self._ip_key(event, policy)))
+        question = probe(event, policy, home.name, identifiers_of(event, policy, self._ip_key(event, policy)))
         send_probe(question, self._partitions, out)
         entry["a"] = dedup.ASKED
 
-    def _settle(
-        self, at: int, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State, out: Outputs
-    ) -> None:
-        entry = entries[at]
-        event = self._event(entry, events, state)
+    def _settle(self, home: Home, at: int, verdicts: list[dedup.Verdict], out: Outputs) -> None:
+        entries = home.entries
+        entry, held = entries[at], home.event(entries[at])
+        event = held[0]
         finding = settle.find(event, at, entries, verdicts, trace(event))
         verdict = settle.signature(finding)
         if verdict == entry.get("v"):
             return
         entry["v"] = verdict
         entry["r"] = entry.get("r", 0) + 1
-        self._emit(event, finding, entry["r"], entry["i"], out)
+        self._emit(held, finding, entry["r"], entry["i"], out)
         if verdicts[at][0] == dedup.OK:
             superseded = [other for other, (what, _) in zip(entries, verdicts, strict=True) if what != dedup.OK]
             self._postbacks.request(event, finding, entry, superseded, out)
 
-    def _keep(
-        self, name: str, held: bytes | None, entries: list[Entry], verdicts: list[dedup.Verdict], events: dict[str, Event], state: State
-    ) -> None:
-        """Keep a home that may change with its events, a final one as its claims only; write only what differs from what is held."""
-        finals = dedup.final(entries, verdicts)
-        kept = dedup.claims(entries, verdicts) if all(finals) else dedup.bounded(entries, verdicts, finals)
-        open_ids = {entry["id"] for entry, is_final in zip(entries, finals, strict=True) if not is_final} & {entry["id"] for entry in kept}
-        for entry in entries:
-            event_key = b"e:" + entry["id"].encode()
-            if entry["id"] not in open_ids:
-                if entry.pop("b", None):
-                    state.delete(event_key)
-            elif "b" not in entry:
-                entry["b"] = 1
-                state.put(event_key, orjson.dumps(events[entry["id"]]))
-        now = orjson.dumps(kept) if kept else None
-        if now is None:
-            if held is not None:
-                state.delete(b"h:" + name.encode())
-        elif now != held:
-            state.put(b"h:" + name.encode(), now)
-
-    def _event(self, entry: Entry, events: dict[str, Event], state: State) -> Event:
-        event = events.get(entry["id"])
-        if event is None:
-            event = events[entry["id"]] = orjson.loads(state.get(b"e:" + entry["id"].encode()) or b"")
-        return event
-
-    def _emit(self, event: Event, finding: settle.Finding, revision: int, identity: str | None, out: Outputs) -> None:
-        row = settle.row(event, finding, revision, identity)
-        out.send(EVENTS.name, event["partition"], event["event_id"].encode(), orjson.dumps(row))
+    def _emit(self, held: Held, finding: settle.Finding, revision: int, identity: str | None, out: Outputs) -> None:
+        event, body = held
+        row = orjson.dumps(settle.row(event, finding, revision, identity))
+        out.send(EVENTS.name, event["partition"], event["event_id"].encode(), row[:-1] + b"," + body)
 
 
 def _is_deferred(event: Event) -> bool:

@@ -81,7 +81,7 @@ class Parser:
         except UnicodeDecodeError:
             event["payload_b64"] = b64encode(value).decode()
         if cause:
-            event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, cause)
+            event["problem"] = event["problem"] or _bound(context.rules) or (UNREADABLE_PAYLOAD, cause)
         elif context.rules is not None:
             fields.fill(event, context.rules, self._pii_key)
         if len(parameters) > KEPT_FIELDS:
@@ -130,6 +130,11 @@ def home(event: Event) -> str:
 def _fingerprint(value: bytes, query: bytes) -> str:
     """What stands for a payload that came in two pieces: two POSTs without a body are one payload only if their queries are."""
     return sha256(value + b"?" + query).hexdigest()
+
+
+def _bound(rules: SourceRules | None) -> tuple[str, str] | None:
+    """What is wrong with a payload that can't be read goes behind what is wrong with its source (rule 6)."""
+    return (UNAUTHORIZED_ASSET, rules.property_id) if rules and rules.property_id not in rules.policies else None
 
 
 def _text(header: bytes | None) -> str:

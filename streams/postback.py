@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import orjson
 
-from schemas.entities import Destination
+from schemas.entities import Destination, TrafficSource
 from schemas.event import Event
 from streams.dedup import Entry
 from streams.partition import partition_of
@@ -39,10 +39,18 @@ class Postbacks:
         if event["is_test"]:
             return
         for destination in self._of_version(event["settings_version"]):
-            if _wants(destination, event, finding):
+            if _wants(destination, event, finding) and self._may_hear(destination, event, finding):
                 request = _request(event, finding, entry["r"], destination, _reported_before(entry, superseded, destination.id))
                 key = finding["click_id"].encode()
                 out.send(POSTBACKS.name, partition_of(key, self._partitions), key, orjson.dumps(request))
+
+    def _may_hear(self, destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
+        """Whether the click's traffic source lets this destination know; one that names none lets all."""
+        traffic_source = finding.get("traffic_source_id")
+        if traffic_source is None:
+            return True
+        found = cast("TrafficSource | None", self._workspace.get("traffic_source", traffic_source, event["settings_version"]))
+        return found is None or not found.destination_ids or destination.id in found.destination_ids
 
     def _of_version(self, version: int) -> list[Destination]:
         found = self._destinations.get(version)
@@ -82,7 +90,8 @@ def _request(event: Event, finding: dict[str, Any], revision: int, destination: 
 def _wants(destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
     """Whether a destination takes conversions of this name, property and traffic source."""
     return (
-        (destination.conversion_names is None or event["conversion_name"] in destination.conversion_names)
+        destination.account_id == event["account_id"]
+        and (destination.conversion_names is None or event["conversion_name"] in destination.conversion_names)
         and (not destination.property_ids or event["property_id"] in destination.property_ids)
         and (not destination.traffic_source_ids or finding.get("traffic_source_id") in destination.traffic_source_ids)
     )

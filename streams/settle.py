@@ -7,7 +7,7 @@ the candidates that lost, the key and the gap of a duplicate. Judging the eviden
 from typing import Any
 
 from schemas import reasons
-from schemas.event import Event, Row
+from schemas.event import Event, Verdicted
 from schemas.mapping import UNKNOWN
 from streams import dedup
 from streams.dedup import Entry, Verdict
@@ -184,12 +184,12 @@ def signature(finding: Finding) -> str:
     )
 
 
-def row(event: Event, finding: Finding, revision: int, identity: str | None) -> Row:
-    """The row of the event log."""
+def row(event: Event, finding: Finding, revision: int, identity: str | None) -> Verdicted:
+    """The row of the event log, without its body (home.py): parameters and payload are spliced in behind."""
     get = finding.get
     reason = reasons.REASON_BY_CODE[finding["reason"]]
     is_ok = reason.status == reasons.OK
-    made: Row = {
+    made: Verdicted = {
         "event_id": event["event_id"], "account_id": event["account_id"], "property_id": event["property_id"], "source_id": event["source_id"],
         "type": event["type"], "received_ms": event["received_ms"], "event_ms": event["event_ms"],
         "status": reason.status, "reason": reason.code, "sub_reason": get("sub"),
@@ -202,11 +202,7 @@ def row(event: Event, finding: Finding, revision: int, identity: str | None) -> 
         "transaction_id": event["transaction_id"], "identity": identity,
         "duplicate_of": get("duplicate_of"), "parent_event_id": get("parent"), "is_test": event["is_test"], "revision": revision,
         "settings_version": event["settings_version"], "trace": finding["steps"], "evidence": finding["evidence"],
-        "parameters": event["parameters"], "payload_sha256": event["payload_sha256"],
+        "payload_sha256": event["payload_sha256"],
         "topic": event["topic"], "partition": event["partition"], "offset": event["offset"],
     }  # fmt: skip
-    if "payload" in event:
-        made["payload"] = event["payload"]
-    else:
-        made["payload_b64"] = event["payload_b64"]
     return made

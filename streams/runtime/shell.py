@@ -183,7 +183,7 @@ class Task:
             out = await self._process(records)
             await self._outbox.send(out)
             await self._outbox.send_changes(self._changelog, self.partition, self._overlay.accept_chunk())
-        self.positions[chunk.at] = chunk.next
+        self.positions[chunk.at] = max(chunk.next, self.positions.get(chunk.at, 0))
         self.progress.records += len(records)
 
     def _continue_with(self, chunk: Chunk) -> Sequence[Record]:
@@ -195,7 +195,7 @@ class Task:
             raise LostChunkError(f"{chunk.at}: position is {position}, the next chunk begins at {chunk.start}")
         return [record for record in chunk.records if record.offset >= position]
 
-    async def _process(self, records: Sequence[RecordLike]) -> Outputs:
+    async def _process(self, records: Sequence[RecordLike], *, is_patient: bool = True) -> Outputs:
         out = Outputs()
         while True:
             try:
@@ -203,7 +203,7 @@ class Task:
             except MustWait as wait:
                 self._overlay.drop_chunk()
                 out = Outputs()
-                if not await _wait_until(wait.ready):
+                if not (wait.ready() or (is_patient and await _wait_until(wait.ready))):
                     return await self._isolate(records, wait)
             except Exception as error:  # noqa: BLE001  poison: find out which record it is
                 self._overlay.drop_chunk()
@@ -221,7 +221,7 @@ class Task:
         whole = Outputs()
         kept: dict[bytes, bytes | None] = {}
         for record in records:
-            part = await self._process([record])
+            part = await self._process([record], is_patient=not isinstance(error, MustWait))  # the chunk has waited for all of them
             for topic, partition, key, value, headers in part:
                 whole.send(topic, partition, key, value, headers)
             kept.update(self._overlay.accept_chunk())

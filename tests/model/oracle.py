@@ -7,6 +7,16 @@ chunks, partitions, answers or revisions.
 DAY = 86_400_000
 
 
+def bound(clicks):
+    """Records of visits in log order -> clicks: the first of a click id is the click, what later ones collect is found by it."""
+    found = {}
+    for c in clicks:
+        click = found.setdefault(c["id"], {**c, "email": set(), "phone": set()})
+        click["email"] |= c["email"]
+        click["phone"] |= c["phone"]
+    return list(found.values())
+
+
 def find_click(payload, clicks, window):
     """(click id, how) or (None, why-kind) by click id, else e-mail, else phone."""
     fits = [c for c in clicks if c["property"] == payload["property"] and 0 <= payload["time"] - c["time"] <= window]
@@ -26,6 +36,7 @@ def find_click(payload, clicks, window):
 def judge(payloads, clicks, window=30 * DAY):
     """Payloads of all homes in log order -> [(status, reason, click id, index of the original or parent)]."""
     rows = [None] * len(payloads)
+    clicks = bound(clicks)
     recorded = {}
     for at, p in enumerate(payloads):
         rows[at] = first_look(p, at, clicks, window, recorded)

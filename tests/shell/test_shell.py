@@ -166,7 +166,6 @@ async def test_a_repeat_is_cut_off(bench):
     assert b.actions[-2] == ("commit", {AT: 7})
 
 
-@pytest.mark.xfail(strict=True, reason="open: _judge moves the position back to the end of an old repeat; what follows is judged twice")
 async def test_an_old_repeat_does_not_move_the_position_back(bench):
     b = bench()
     await b.live(chunk(0, 4), chunk(4, 8), chunk(0, 4))
@@ -205,7 +204,6 @@ async def test_what_never_comes_makes_the_record_poison(bench, monkeypatch):
     assert b.sent("dlq.payloads") == [b"v0"]
 
 
-@pytest.mark.xfail(strict=True, reason="open: each such record waits LONGEST_WAIT_S anew; three of them are longer than STUCK_S, for ever")
 async def test_many_records_that_wait_in_vain_do_not_wait_one_after_the_other(bench, monkeypatch):
     """The watchdog ends a process whose chunk does not move; its successor would wait in the same place."""
     monkeypatch.setattr(shell, "LONGEST_WAIT_S", 0.05)

@@ -286,10 +286,22 @@ def visit(**more):
         ({"click_id": "a|b"}, ["acme|click_id|a|b"], {"id": "a|b", "t": T, "p": "p1"}),
     ],
 )
-def test_a_visit_fans_out_to_its_identifiers(changes, keys, summary):
+def test_a_visit_goes_to_its_click_and_on_to_its_identifiers(changes, keys, summary):
     """C03, A22: where a conversion will look for it."""
-    out = Outputs()
-    Attribution(4)([Record(VISITS.name, 0, 0, T, b"K", orjson.dumps(visit(**changes)))], MemoryState(), out)
-    assert sorted(key.decode() for _, _, key, _, _ in out) == sorted(keys)
-    assert all(orjson.loads(value) == {"click": summary} for _, _, _, value, _ in out)
-    assert {topic for topic, *_ in out} == {LOOKUPS.name}
+    stage, first, passed_on = Attribution(4), Outputs(), Outputs()
+    stage([Record(VISITS.name, 0, 0, T, b"K", orjson.dumps(visit(**changes)))], MemoryState(), first)
+    [(topic, partition, key, value, _)] = first
+    stage([Record(topic, partition, 0, T, key, value)], MemoryState(), passed_on)
+    assert [key.decode(), *sorted(to.decode() for _, _, to, _, _ in passed_on)] == keys
+    assert orjson.loads(value)["click"] == summary
+    assert all(orjson.loads(said) == {"click": summary} for _, _, _, said, _ in passed_on)
+    assert {topic, *(to for to, *_ in passed_on)} == {LOOKUPS.name}
+
+
+def test_what_is_collected_later_is_found_by_the_click():
+    """Rule 8: the form was filled in later; the window runs from the click, and so does the campaign."""
+    stage, state, out = Attribution(4), MemoryState(), Outputs()
+    for at, message in enumerate(({"click": click("K", t=T)}, {"click": click("K", t=T + 9 * DAY), "ids": [["email", "a"]]})):
+        stage([Record(LOOKUPS.name, 0, at, T, b"acme|click_id|K", orjson.dumps(message))], state, out)
+    [(_, _, key, value, _)] = out
+    assert (key, orjson.loads(value)) == (b"acme|email|a", {"click": click("K", t=T)})

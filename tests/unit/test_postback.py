@@ -19,7 +19,9 @@ def postbacks(*destinations):
     workspace = Workspace()
     workspace.apply(0, "property", "p1", {"id": "p1", "name": "P"})
     for destination in destinations:
-        workspace.apply(3, "destination", destination["id"], {"name": "D", "url": "https://example.com/", **destination})
+        workspace.apply(
+            3, "destination", destination["id"], {"name": "D", "account_id": "acme", "url": "https://example.com/", **destination}
+        )
     workspace.apply(9, "property", "p1", {"id": "p1", "name": "P"})
     return Postbacks(workspace, 4)
 
@@ -121,8 +123,5 @@ def test_what_was_told_survives_json():
     assert request["kind"] == "restatement"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="open: destinations have no account; one without property_ids is told of every account's conversions"
-)
 def test_a_destination_hears_of_its_own_account_only():
     assert requests(postbacks({"id": "d1"}), {"account_id": "rival", "property_id": "p9"}) == []
