@@ -79,7 +79,12 @@ def mermaid() -> str:
         for reader in ROLES
         if topic in reader.inputs
     ]
-    lines += [f"    {role.name} -. {names[topic]} .-> outbox[(postback requests)]" for role in ROLES for topic in role.outputs if topic is POSTBACKS]
+    lines += [
+        f"    {role.name} -. {names[topic]} .-> outbox[(postback requests)]"
+        for role in ROLES
+        for topic in role.outputs
+        if topic is POSTBACKS
+    ]
     lines += ["    senders((senders)) -- HTTP --> ingest", "    sink -- SQL --> clickhouse[(ClickHouse)]"]
     lines += [f"    console -- {names[SETTINGS]} --> {role.name}" for role in (INGEST, LEDGER)]
     return "\n".join(lines)

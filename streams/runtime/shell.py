@@ -22,6 +22,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from streams.runtime import changelog, failpoints
+from streams.runtime.meter import Meter
 from streams.runtime.outbox import Outbox
 from streams.runtime.poison import Poison
 from streams.runtime.store import Overlay, Store
@@ -89,6 +90,7 @@ class Task:
         self.positions: dict[TopicPartition, int] = {}
         self._on_drained = on_drained
         self._poison = Poison()
+        self._meter = Meter(group.removeprefix("clicktrail."))
         self._is_closing = False
         self._running: asyncio.Task[None] | None = None
 
@@ -143,6 +145,7 @@ class Task:
 
         def report(position: int, end: int) -> None:
             self.progress.restored, self.progress.restore_end = position, end
+            self._meter.restoring(self.partition, position, end)
 
         began = time.monotonic()
         count = await changelog.restore(self._kafka, self._changelog, self.partition, self._store, report)
@@ -154,7 +157,8 @@ class Task:
 
     async def _transaction(self, chunk: Chunk) -> None:
         """Judge this chunk and those that wait behind it, until idle or the interval has passed; then commit all of it."""
-        deadline = time.monotonic() + self._commit_interval_s
+        began = time.monotonic()
+        deadline = began + self._commit_interval_s
         await self._outbox.begin()
         while True:
             await self._judge(chunk)
@@ -169,6 +173,7 @@ class Task:
         self._keep(ends)
         self.progress.commits += 1
         self.progress.last_commit = time.monotonic()
+        self._meter.transaction(self.progress.last_commit - began)
         self.progress.waiting_since = None if self._inbox.empty() else self.progress.last_commit
 
     def _keep(self, ends: Mapping[tuple[str, int], int]) -> None:
@@ -180,7 +185,9 @@ class Task:
     async def _judge(self, chunk: Chunk) -> None:
         records = self._continue_with(chunk)
         if records:
+            began = time.monotonic()
             out = await self._process(records)
+            self._meter.chunk(chunk.at.topic, len(records), time.monotonic() - began, out)
             await self._outbox.send(out)
             await self._outbox.send_changes(self._changelog, self.partition, self._overlay.accept_chunk())
         self.positions[chunk.at] = max(chunk.next, self.positions.get(chunk.at, 0))
@@ -217,6 +224,7 @@ class Task:
         if len(records) == 1:
             out = Outputs()
             self._poison.bury(records[0], error, out)
+            self._meter.dead_letter(records[0].topic, error)
             return out
         whole = Outputs()
         kept: dict[bytes, bytes | None] = {}
