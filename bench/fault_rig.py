@@ -137,7 +137,8 @@ async def produce_clicks(stack: Stack, count: int, *, late: bool) -> None:
         await producer.send(VISITS.name, orjson.dumps(visit), to, partition_of(to, PARTITIONS), timestamp_ms=RECEIVED_MS - 1)
     await producer.stop()
     await drained(stack, VISITS.name)
-    await drained(stack, LOOKUPS.name)
+    for _hop in ("click id", "its other identifiers"):
+        await drained(stack, LOOKUPS.name)
 
 
 async def produce_payloads(stack: Stack, count: int, seconds: float) -> None:
