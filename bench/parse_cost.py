@@ -1,7 +1,7 @@
 """What parsing one payload costs: `python -m bench.parse_cost` prints us per event on the reference workload's payloads.
 
 Parsing is the ledger's largest share per event, so its cost is watched alone. CPU time of the best of several rounds, because the machine
-is shared; the payloads are those of /work/shared/bench/gen.py (same fields, same shares), made here so that the bench stands alone.
+is shared; the payloads are those of the reference workload (same fields, same shares), made here so that the bench stands alone.
 """
 
 import json

@@ -7,6 +7,7 @@ source's override counts only when it is given, and a default that we improve la
 What the file does not mention stays, unless `prune` is asked for: a first, partial file must not wipe a workspace.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ Entities = dict[tuple[str, str], dict[str, Any]]
 def read(path: str) -> workspace.WorkspaceFile:
     """Return the checked workspace of a file. BadSettings names every problem with its line."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path} cannot be read: {error}.") from error
     try:

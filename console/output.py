@@ -5,6 +5,7 @@ NO_COLOR is set or the output is no terminal; a narrow pipe must not fold a tabl
 Status is never told by colour alone: the word always stands there.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -23,17 +25,34 @@ COLOURS = {
     "ok": "green", "discarded": "bright_black", "deduplicated": "bright_black", "error": "red", "created": "green", "updated": "yellow",
     "deleted": "red", "missing": "red", "too_few": "red", "running": "green", "stopped": "bright_black", "starting": "yellow", "failed": "red",
 }  # fmt: skip
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 MARKS = {"ok": "✔", "discarded": "·", "deduplicated": "=", "error": "✘"}
+
+
+class SafeConsole(Console):
+    """A console that shows control characters instead of sending them: ids and words come from senders, and could drive the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, with what is content (colours travel beside it) made harmless."""
+        for segment in super().render(renderable, options):
+            is_safe = segment.control or not CONTROL.search(segment.text)
+            yield segment if is_safe else Segment(CONTROL.sub(_visible, segment.text), segment.style)
+
+
+def _visible(found: re.Match[str]) -> str:
+    """The picture of a control character: ESC becomes ␛."""
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "�"
 
 
 def stdout() -> Console:
     """Return the console for results. A new one per use: tests and pagers exchange sys.stdout."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 250, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return SafeConsole(file=sys.stdout, width=None if sys.stdout.isatty() else 250, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def stderr() -> Console:
     """Return the console for progress, hints and errors."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    return SafeConsole(file=sys.stderr, highlight=False, soft_wrap=True)
 
 
 def as_text(value: Any) -> str:
@@ -46,7 +65,7 @@ def as_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Decimal):
         return money(value)
-    return str(value)
+    return str(value).replace("\n", "␊").replace("\r", "␍")
 
 
 def money(value: Decimal) -> str:

@@ -17,6 +17,9 @@ from streams.runtime.settings import Settings
 T = TypeVar("T")
 
 
+READ_ONLY = {"readonly": 2}  # questions may bring settings of their own, never a write
+
+
 class Warehouse:
     """A connection to the database of the settings, made at the first question."""
 
@@ -40,7 +43,7 @@ class Warehouse:
         """Return the answer in one of ClickHouse's formats, piece by piece: an export may be larger than memory."""
 
         def ask(client: Client) -> Iterator[bytes]:
-            return iter(client.raw_stream(statement, fmt=output_format))
+            return iter(client.raw_stream(statement, fmt=output_format, settings=READ_ONLY))
 
         return self._guarded(ask)
 

@@ -145,7 +145,7 @@ REASONS = (
     ),
     Reason(
         UNREADABLE_PAYLOAD, ERROR, "Unreadable payload", "Error: Unreadable payload: {cause}", FAILURE, "A03",
-        ("The body is cut off or is not what its content type claims",),
+        ("The body is cut off or is not what its content type claims", "The amount is none, or too large for money"),
         "Open the payload's raw bytes and compare them with the sender's documentation; fix its body template or content type.",
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from schemas.event import Event, Identifier
 from schemas.mapping import FIELDS, TEST, UNKNOWN
-from schemas.reasons import UNAUTHORIZED_ASSET
+from schemas.reasons import UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import identifiers, money
 from streams.macros import blank_kind, given
 from streams.shapes import Shape
@@ -107,6 +107,8 @@ def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: st
         if code is None:
             code = money.currency_in(text) or rules.currency
         event["value"] = money.amount(text, code, rules.minor_units)
+        if event["value"] is None and given(text) is not None:  # half a sale is no sale: it must be seen, not recorded as 0
+            event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
     event["currency"] = code
 
 

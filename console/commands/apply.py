@@ -33,7 +33,7 @@ def _show(changes: list[dict[str, Any]]) -> None:
 
 
 def apply(
-    file: Annotated[str, typer.Option("--file", "-f", help="Workspace file, YAML or JSON.")],
+    file: Annotated[str, typer.Option("--file", "-f", help="Workspace file, YAML or JSON; `-` reads stdin.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; exit code 1 if anything would.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Delete what the file does not mention.")] = False,
     author: Annotated[str, typer.Option(help="Who changes it; default: you.")] = "",

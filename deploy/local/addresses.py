@@ -19,7 +19,9 @@ def show_addresses(plan: Plan, progress: Progress, *, has_demo: bool) -> None:
         ("Ingest", settings.ingest_url()),
         ("ClickHouse", settings.clickhouse.url),
         ("Kafka", settings.kafka.bootstrap_servers),
-        ("Send one", f"curl '{settings.ingest_url()}{OF_ONES_OWN}'") if has_demo else ("Begin", f"{command} apply -f workspace.yaml"),
+        ("Send one", f"curl '{settings.ingest_url()}{OF_ONES_OWN}'")
+        if has_demo
+        else ("Begin", f"{command} apply -f deploy/local/demo.yaml"),
         ("Watch", f"{command} tail"),
         ("Ask why", f"{command} explain <event_id>"),
         ("Query", f'{command} sql "{QUERY}"'),
@@ -27,7 +29,7 @@ def show_addresses(plan: Plan, progress: Progress, *, has_demo: bool) -> None:
     for name, value in facts:
         progress.fact(name, value)
     progress.say()
-    progress.say(f"Ready after {progress.elapsed_s:.1f} s. Ctrl-C stops everything; the data stays.", "bold")
+    progress.say(f"Ready after {progress.elapsed_s:.1f} s. Ctrl-C (or `clicktrail down`) stops everything; the data stays.", "bold")
 
 
 def _command() -> str:

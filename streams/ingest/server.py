@@ -56,8 +56,11 @@ class Connection(RequestHandler):
             self._header_timer = None
 
     def _is_waiting(self) -> bool:
-        """Say whether no request is being handled: what comes now belongs to the next one's header."""
-        return self._waiter is not None and not self._waiter.done() and not self._messages
+        """Say whether no request is being handled: what comes now belongs to the next one's header.
+
+        On a new connection the bytes can be here before aiohttp's task that waits for them: there is no waiter yet, and no request.
+        """
+        return not self._messages and self._current_request is None and (self._waiter is None or not self._waiter.done())
 
     def _ascii_line(self, data: bytes) -> bytes:
         if self._header_timer is not None and not self._is_in_line:

@@ -142,7 +142,7 @@ async def inputs_of(kafka, prefix):
 
 async def test_kill_9_at_random_points_with_rebalances(kafka, prefix, toys, tmp_path):
     """Two workers, killed and started again, a third one joining and leaving: nothing lost, nothing doubled."""
-    kills = int(os.environ.get("CLICKTRAIL_KILLS", "8"))
+    kills = int(os.environ.get("KILLS", "8"))
     workers = toys("a", "b", "c")
     rng = random.Random(7)
     for worker in workers[:2]:

@@ -21,7 +21,7 @@ from tests.model.oracle import DAY, judge
 
 PII = b"memory"
 BASE = 1_760_000_000_000
-EXAMPLES = int(os.environ.get("CLICKTRAIL_HISTORIES", "300"))
+EXAMPLES = int(os.environ.get("HISTORIES", "300"))
 EMAILS = [f"u{i}@example.com" for i in range(3)]
 PHONES = ["+493012345", "+493099999"]
 
