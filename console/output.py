@@ -65,7 +65,7 @@ def as_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Decimal):
         return money(value)
-    return str(value).replace("\n", "␊").replace("\r", "␍")
+    return CONTROL.sub(_visible, str(value)).replace("\n", "␊")  # here, too: a table measures its cells before it renders them
 
 
 def money(value: Decimal) -> str:
