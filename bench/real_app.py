@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 
 from streams.topology import ATTRIBUTION, EVENTS, LEDGER, LOOKUPS, MATCHES, PAYLOADS, VISITS, Role, Topic
 
@@ -48,19 +49,24 @@ def start(role: Role) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "console.cli", "worker", role.name], stdout=sys.stderr)
 
 
+def wait(roles: Sequence[subprocess.Popen[bytes]], is_so: Callable[[], bool], poll_s: float = POLL_S) -> None:
+    """Wait until something is so; RuntimeError when a role has ended by then."""
+    while not is_so():
+        if any(role.poll() is not None for role in roles):
+            raise RuntimeError("a role has ended")
+        time.sleep(poll_s)
+
+
 def main() -> None:
     """Run both until ended by a signal."""
     bootstrap = os.environ["CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS"]
     ledger, attribution = Group(bootstrap, LEDGER), Group(bootstrap, ATTRIBUTION)
-    start(ATTRIBUTION)
-    while attribution.lag(VISITS, LOOKUPS):
-        time.sleep(POLL_S)
-    start(LEDGER)
-    while not ledger.end(EVENTS):
-        time.sleep(0.02)
+    roles = [start(ATTRIBUTION)]
+    wait(roles, lambda: attribution.lag(VISITS, LOOKUPS) == 0)
+    roles.append(start(LEDGER))
+    wait(roles, lambda: ledger.end(EVENTS) > 0, 0.02)
     print("FIRST", flush=True)
-    while ledger.lag(PAYLOADS, MATCHES) + attribution.lag(LOOKUPS) + ledger.lag(MATCHES):
-        time.sleep(POLL_S)
+    wait(roles, lambda: ledger.lag(PAYLOADS, MATCHES) + attribution.lag(LOOKUPS) + ledger.lag(MATCHES) == 0)
     print("DONE", flush=True)
     time.sleep(3600)
 
