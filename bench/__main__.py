@@ -17,6 +17,7 @@ BENCHES = (
     Bench("compare", "bench.side_by_side:measure", "the reference workload: ours, Kafka Streams, plain Faust, the floor, in one run"),
     Bench("reference", "bench.reference:measure", "the reference workload through ours only, one process and two"),
     Bench("real", "bench.real:measure", "the same payloads through the product's own rules: ledger and attribution"),
+    Bench("latency", "bench.latency:measure", "1,000 payloads/s over HTTP into everything: from the answer to the row in SQL"),
 )
 
 

@@ -110,7 +110,8 @@ def payloads(count: int) -> Iterator[dict[str, Any]]:
         if kind < 0.6:
             body["cid"] = f"c{rng.randrange(count // 10 + 1)}"
         elif kind < 0.75:
-            body["cid"] = f"late{tx % (count // 50 + 1)}"  # of the transaction: which of two late clicks comes first is chance
+            # One heal per transaction: with two, their order is chance, and with it how many revisions what depends on both goes through.
+            body |= {"cid": f"late{tx % (count // 50 + 1)}", "status": "approved", "event": "Purchase"}
         elif kind < 0.9:
             body["email"] = f"u{rng.randrange(count // 10 + 1)}@example.com"
         yield body

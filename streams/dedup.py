@@ -157,9 +157,14 @@ def _taken_back(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verd
     found = [
         j for j, (what, _) in enumerate(verdicts) if what == OK and entries[j].get("test") == is_test and entries[j].get("o") == is_own
     ]
+    undecided = [j for j, (what, _) in enumerate(verdicts) if what in UNDECIDED and entries[j]["k"] == CONVERSION]
     if found:
-        return (LINKED, min(found, key=lambda j: _distance(entry, at, entries[j], j)))
-    if any(verdicts[j][0] in UNDECIDED and entries[j]["k"] == CONVERSION for j in range(at)):
+        best = min(found, key=lambda j: _distance(entry, at, entries[j], j))
+        reach = _distance(entry, at, entries[best], best)
+        # Of two sales that are out, either answer may come first: waiting for the nearer one saves a revision that depends on that.
+        is_early = any(_distance(entry, at, entries[j], j) < reach for j in undecided)
+        return (WAIT, -1) if is_early else (LINKED, best)
+    if any(j < at for j in undecided):
         return (WAIT, -1)
     return (ORPHAN, -1)
 

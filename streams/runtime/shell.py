@@ -4,8 +4,9 @@ A Task owns everything of one partition number of a role: its inputs (co-partiti
 causes goes into one Kafka transaction: the stage's outputs, the state's changelog, the input's offsets. After the commit the state goes
 to RocksDB. Killed at any of the arrows, the next owner continues as if this one had never touched the chunk.
 
-When to commit: when the inputs are idle, else after `commit_interval_s`. A quiet system is fast, a busy one is cheap: a transaction
-costs five round trips (about 5 ms of waiting, 1.5 ms of CPU).
+When to commit: when the inputs are idle and the last commit is COMMIT_GAP_S ago, else after `commit_interval_s`. A quiet system is fast, a
+busy one is cheap: a transaction costs five round trips (about 5 ms of waiting, 1.5 ms of CPU), and without the gap 500 payloads/s over 12
+partitions, each a transaction of its own in two roles, cost 1.7 cores.
 
 Faust hands us chunks and may drop or repeat some around a rebalance. Each chunk says where it begins and ends; the Task takes only what
 continues its position: a repeat is cut off, a hole is fatal (`LostChunkError`): the process ends, and its successor reads from the
@@ -31,6 +32,7 @@ from streams.stage import MustWait, Outputs, Record, RecordLike, Stage
 log = structlog.get_logger(__name__)
 
 
+COMMIT_GAP_S = 0.1  # between the commits of a partition that always has a little to do
 LONGEST_WAIT_S = 20  # shorter than the transaction timeout
 
 
@@ -92,6 +94,7 @@ class Task:
         self._poison = Poison()
         self._meter = Meter(group.removeprefix("clicktrail."))
         self._is_closing = False
+        self._committed_at = -COMMIT_GAP_S
         self._running: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -163,18 +166,31 @@ class Task:
         while True:
             await self._judge(chunk)
             self._on_drained(chunk.at)
-            if self._inbox.empty() or self._is_closing or time.monotonic() >= deadline:
-                break
-            following = self._inbox.get_nowait()
+            following = await self._following(deadline)
             if following is None:
                 break
             chunk = following
         ends = await self._outbox.commit(self.positions)
         self._keep(ends)
         self.progress.commits += 1
-        self.progress.last_commit = time.monotonic()
+        self._committed_at = self.progress.last_commit = time.monotonic()
         self._meter.transaction(self.progress.last_commit - began)
         self.progress.waiting_since = None if self._inbox.empty() else self.progress.last_commit
+
+    async def _following(self, deadline: float) -> Chunk | None:
+        """The next chunk of this transaction: one that waits, or one that comes before the last commit is COMMIT_GAP_S ago."""
+        now = time.monotonic()
+        if self._is_closing or now >= deadline:
+            return None
+        if not self._inbox.empty():
+            return self._inbox.get_nowait()
+        patience = min(deadline, self._committed_at + COMMIT_GAP_S) - now
+        if patience <= 0:
+            return None
+        try:
+            return await asyncio.wait_for(self._inbox.get(), patience)
+        except TimeoutError:
+            return None
 
     def _keep(self, ends: Mapping[tuple[str, int], int]) -> None:
         end = ends.get((self._changelog, self.partition))

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from streams.topology import mermaid
 
@@ -15,14 +16,75 @@ def topology() -> str:
 
 
 def results() -> str:
-    """One line per committed figure; each names its command."""
+    """One line per committed figure; each names its command and the load beside it."""
     lines = ["| what | measured | load beside it | date | command |", "|---|---|---|---|---|"]
-    for path in sorted((ROOT / "bench" / "results").glob("*.json")):
-        lines += [
-            "| {what} | {measured} | {load} | {date} | `{command}` |".format(**line)
-            for line in json.loads(path.read_text()).get("readme", [])
-        ]
+    for name, reader in (("reference", reference), ("real", real), ("latency", latency), ("kills", kills)):
+        path = ROOT / "bench" / "results" / f"{name}.json"
+        if path.exists():
+            lines += reader(json.loads(path.read_text()))
     return "\n".join(lines)
+
+
+def line(what: str, measured: str, load: str, date: str, command: str) -> str:
+    return f"| {what} | {measured} | {load} | {date[:10]} | `{command}` |"
+
+
+def _speed(row: dict[str, Any]) -> str:
+    return f"{row['events_per_s']:,.0f} events/s, {row['cpu_s_per_million']:.1f} CPU-s per million"
+
+
+def reference(found: dict[str, Any]) -> list[str]:
+    return [
+        line(
+            f"Reference workload, {row['name']} ({row['guarantee']})",
+            _speed(row) if row["check"] == "ok" else "its log was not correct",
+            f"others {row['others_cpu_share']:.0%}" if "others_cpu_share" in row else "",
+            row["date"],
+            "make bench",
+        )
+        for row in found["summary"]
+    ]
+
+
+def real(found: list[dict[str, Any]]) -> list[str]:
+    return [
+        line(
+            "The real rules, payload record to row record",
+            _speed(row),
+            f"others {row['others_cpu_share']:.0%}",
+            row["date"],
+            "python -m bench real",
+        )
+        for row in found[-1:]
+    ]
+
+
+def latency(found: Any) -> list[str]:
+    row = found[-1] if isinstance(found, list) else found
+    measured = f"p50 {row['p50_ms']:,.0f} ms, p99 {row['p99_ms']:,.0f} ms at {row['rate']:,.0f}/s"
+    return [
+        line(
+            "Ingest's answer to row visible in SQL",
+            measured,
+            f"others {row['others_cpu_share']:.0%}",
+            row["date"],
+            "python -m bench latency",
+        )
+    ]
+
+
+def kills(found: dict[str, Any]) -> list[str]:
+    count = sum(found["fire"]["kills"].values())
+    said = "equal tables, none lost, none doubled" if found["is_kept"] else "BROKEN"
+    return [
+        line(
+            f"{count} x kill -9 while {found['payloads']:,} payloads flow",
+            said,
+            f"load {found['load']:.0f}",
+            found["date"],
+            "python -m bench.kills",
+        )
+    ]
 
 
 BLOCKS = {"topology": topology, "results": results}
