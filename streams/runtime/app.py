@@ -22,7 +22,7 @@ from streams.topology import Role
 
 log = structlog.get_logger(__name__)
 
-SLICES_PER_POLL = 4  # each trip to the consumer's thread brings at most so many chunks of a partition
+SLICES_PER_POLL = 1_000  # more partitions than a worker has: each trip to the consumer's thread brings a chunk of every one (fetched.py)
 HIGH_RECORDS_CHUNKS = 3  # so many chunks may wait in a task before fetching its partition pauses
 
 # The collector of cycles, as set while a role runs. A chunk makes thousands of tuples and dicts that are in no cycle, and Python's

@@ -87,7 +87,11 @@ class Slices(PartitionRecords):  # type: ignore[misc]
 
 
 class Fetched(OrderedDict[Any, Any]):
-    """A fetcher's results by partition; each FetchResult that comes in is made to yield slices."""
+    """A fetcher's results by partition; each FetchResult that comes in gives one slice whenever it is asked.
+
+    So a poll brings one slice of every partition that has something. Four slices of whoever came first made a trickle over 24 partitions
+    wait for six trips to the consumer's thread; everything at once would make one full partition keep the others waiting.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -96,4 +100,5 @@ class Fetched(OrderedDict[Any, Any]):
     def __setitem__(self, at: Any, result: Any) -> None:
         if type(result) is FetchResult:
             result._partition_records = Slices(result._partition_records, self._limit)  # noqa: SLF001
+            result.getall = lambda _: FetchResult.getall(result, 1)  # an attribute, as the fetcher takes no subclass
         super().__setitem__(at, result)
