@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from streams.ingest.answers import Refused
@@ -35,32 +36,34 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Connection(RequestHandler):
     """One connection; closed when a request's header takes longer than HEADER_S from its first byte."""
 
-    __slots__ = ("_header_timer", "_is_in_line")
+    __slots__ = ("_body", "_header_timer", "_is_in_line")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header_timer: asyncio.TimerHandle | None = None
         self._is_in_line = False  # the request line began and has not ended
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the last request; until it has ended, what comes is part of it
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; when the handler idles and still has no message, a header is half here."""
-        if not data.isascii() and self._is_waiting():
+        """Feed the parser; when what came is a header that has not ended, its time runs.
+
+        Whether bytes belong to a header or a body is asked of the last body, not of the handler: aiohttp takes a request out of its queue a
+        turn of the loop before the handler has it (Python 3.11), and a body that came in that turn was taken for a header and rewritten.
+        """
+        is_header = self._body.is_eof()
+        if is_header and not data.isascii():
             data = self._ascii_line(data)
         super().data_received(data)
-        if self._is_waiting():
+        if self._messages:
+            self._body = self._messages[-1][1]
+        if self._messages or not is_header:
+            if self._header_timer is not None:
+                self._header_timer.cancel()
+                self._header_timer = None
+        elif data:  # without any, aiohttp parses anew what it held back
             self._is_in_line = (self._is_in_line or self._header_timer is None) and b"\n" not in data
             if self._header_timer is None:
                 self._header_timer = self._loop.call_later(HEADER_S, self._header_too_slow)
-        elif self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _is_waiting(self) -> bool:
-        """Say whether no request is being handled: what comes now belongs to the next one's header.
-
-        On a new connection the bytes can be here before aiohttp's task that waits for them: there is no waiter yet, and no request.
-        """
-        return not self._messages and self._current_request is None and (self._waiter is None or not self._waiter.done())
 
     def _ascii_line(self, data: bytes) -> bytes:
         if self._header_timer is not None and not self._is_in_line:

@@ -239,5 +239,8 @@ def test_a_killed_supervisor_takes_everything_with_it_and_blocks_nothing(install
     assert installation.processes() == []
     assert installation.json("status", codes=(3,))["state"] == "stopped"
     running.take(installation.folder).close()
+    # A killed process is a zombie as soon as its first thread has ended; its ports are free when the last one has.
+    while not all(map(is_free, installation.ports.values())) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for port in installation.ports.values():
         require_free(port, "")
