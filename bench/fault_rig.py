@@ -20,11 +20,12 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local.ports import free_port
+from deploy.local.ports import free_ports
 from schemas.event import SETTINGS_VERSION, SOURCE
 from schemas.identity import home_of
 from streams.identifiers import key
 from streams.partition import partition_of
+from streams.runtime.role_ports import ROLES
 from streams.topology import LOOKUPS, PAYLOADS, SETTINGS, VISITS
 
 PARTITIONS = 6
@@ -45,8 +46,8 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        metrics = free_port()
-        self.ports = {"kafka": free_port(), "clickhouse": free_port(), "ingest": free_port(), "metrics": min(metrics, 60_000)}
+        kafka, clickhouse, ingest, metrics, *_ = free_ports(4 + len(ROLES))  # each role has its metrics on a port behind the first
+        self.ports = {"kafka": kafka, "clickhouse": clickhouse, "ingest": ingest, "metrics": metrics}
         self.environment = {
             **os.environ, "CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PARTITIONS": str(PARTITIONS), "CLICKTRAIL_PII_KEY": PII_KEY, "SEED": "0",
             "CLICKTRAIL_INGEST__PORT": str(self.ports["ingest"]),

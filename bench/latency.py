@@ -29,7 +29,7 @@ import psutil
 
 from bench import product, workload
 from bench.driver import cpu_of, keep, machine_cpu, tree
-from bench.real import free_ports
+from deploy.local.ports import free_ports
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.settings_store import SettingsStore
@@ -61,7 +61,7 @@ def everything() -> Iterator[tuple[Settings, int]]:
     """`clicktrail up` in a folder of its own; ended with all it started."""
     workload.CACHE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="up-", dir=workload.CACHE))
-    port = free_ports(16)
+    port = free_ports(16)[0]
     environment = {
         "CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": "", "CLICKTRAIL_CLICKHOUSE__URL": "", "SEED": "0",
         "CLICKTRAIL_INGEST__PORT": str(port + 2), "CLICKTRAIL_CONSOLE__PORT": str(port + 3), "CLICKTRAIL_METRICS_PORT": str(port + 4),

@@ -17,7 +17,7 @@ from bench.bed import broker
 from bench.check import Checked, read_topic
 from bench.driver import Bed, System, Watched, keep, result_of
 from bench.workload import PARTITIONS, SIZES, Size, conversions, index
-from deploy.local.ports import is_free
+from deploy.local.ports import free_ports
 from streams.runtime.settings import Settings
 from streams.topology import EVENTS
 
@@ -39,7 +39,7 @@ def run(size: Size, bed: Bed) -> dict[str, Any]:
     """Load, run, check."""
     environment = {
         "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": bed.bootstrap, "CLICKTRAIL_DATA_DIR": str(bed.folder), "CLICKTRAIL_PARTITIONS": str(PARTITIONS),
-        "CLICKTRAIL_PII_KEY": product.PII_KEY, "CLICKTRAIL_METRICS_PORT": str(free_ports(8)), "CLICKTRAIL_LOG_LEVEL": "warning",
+        "CLICKTRAIL_PII_KEY": product.PII_KEY, "CLICKTRAIL_METRICS_PORT": str(free_ports(8)[0]), "CLICKTRAIL_LOG_LEVEL": "warning",
     }  # fmt: skip
     bed.folder.mkdir(parents=True)
     load(size, bed)
@@ -54,11 +54,6 @@ def run(size: Size, bed: Bed) -> dict[str, Any]:
     if not checked.is_ok:
         print((bed.folder / "roles.log").read_text()[-2000:])
     return result_of(system, size, watched, last, checked)
-
-
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row, below those that the system gives to connections."""
-    return next(base for base in range(20_000, 30_000, count) if all(is_free(base + n) for n in range(count)))
 
 
 def load(size: Size, bed: Bed) -> None:

@@ -6,6 +6,7 @@ just lacks the name.
 """
 
 import contextlib
+import random
 import socket
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ try:
     import psutil  # type: ignore[import-untyped]
 except ImportError:  # without the `embedded` extra
     psutil = None
+
+OURS = range(12_000, 32_000)  # Linux gives 32,768 to 60,999 to connections, macOS and Windows 49,152 and above
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,17 @@ class PortTakenError(LocalServiceError):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now. Bind it soon: the system may hand it to somebody else."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now. Bind it soon."""
+    return free_ports(1, host)[0]
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> range:
+    """So many free ports in a row, from OURS: of those that the system gives to outgoing connections any may be taken a moment later."""
+    while True:
+        first = random.randrange(OURS.start, OURS.stop - count)  # noqa: S311  two test runs on one machine must not meet
+        found = range(first, first + count)
+        if all(is_free(port, host) for port in found):
+            return found
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

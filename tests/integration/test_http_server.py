@@ -44,7 +44,7 @@ async def turns(count):
 
 @pytest.mark.parametrize("turns_before_body", range(8))
 async def test_a_body_that_comes_in_any_turn_of_the_loop_after_its_header_is_stored_as_it_came(turns_before_body):
-    """aiohttp takes the request out of its queue one turn before the handler has it: in between nobody seemed to be at work."""
+    """A request is taken out of aiohttp's queue one turn before the handler has it: in between nobody seemed to be at work."""
     got = []
 
     async def handler(request):

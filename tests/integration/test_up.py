@@ -6,7 +6,6 @@ One run for all tests, in their order, because a start costs seconds: the demo's
 import contextlib
 import io
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -23,18 +22,10 @@ import pytest
 from console import cli
 from deploy.local import running
 from deploy.local.demo_traffic import steps
-from deploy.local.ports import is_free, require_free
+from deploy.local.ports import free_ports, is_free, require_free
 from streams.runtime.role_ports import ROLES
 
 FOUND = "SELECT event_id, status, reason, coalesce(sub_reason, '') AS sub_reason, coalesce(match_kind, '') AS match_kind, revision, message FROM events"
-
-
-def free_ports(count):
-    """Neighbouring free ports, below those that the system gives to outgoing connections: these come and go."""
-    while True:
-        first = random.randrange(20_000, 32_000 - count)
-        if all(is_free(first + number) for number in range(count)):
-            return range(first, first + count)
 
 
 class Installation:
