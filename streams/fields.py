@@ -80,12 +80,12 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
 
 
 def _complete(first_found: Found, shape: Shape, parameters: dict[str, str]) -> Found:
-    """Fields with several addresses: the first value that is not empty, at last the constant."""
+    """Fields with several addresses or with transforms: the first value that is not empty, at last the constant."""
     found = list(first_found)
-    for field, names, constant in shape.alternatives:
+    for field, getters, constant in shape.alternatives:
         first = found[field]
         if not first or first.isspace():
-            others = (parameters[name] for name in names)
+            others = (get(parameters) for get in getters)
             found[field] = next((other for other in others if other and not other.isspace()), constant or first)
     return tuple(found)
 
@@ -96,7 +96,7 @@ def _click(first: str, shape: Shape, parameters: dict[str, str]) -> tuple[str | 
     problem = blank_kind(click_id) if click_id else None
     if click_id and not problem:
         return click_id, None
-    others = (given(parameters[name]) for name in shape.click_names)
+    others = (given(get(parameters)) for get in shape.clicks)
     other = next((value for value in others if value), None)
     return (other, None) if other else (None, problem)
 
@@ -149,7 +149,7 @@ def _remember(memo: dict[str, _Words], text: str, found: _Words) -> _Words:
 
 
 def _is_test(shape: Shape, parameters: dict[str, str]) -> bool:
-    return any(parameters[name].strip().lower() in (_YES if marks else _NO) for name, marks in shape.tests)
+    return any((get(parameters) or "").strip().lower() in (_YES if marks else _NO) for get, marks in shape.tests)
 
 
 def _texts(email: str | None, phone: str | None, external: str | None, shape: Shape, parameters: dict[str, str]) -> list[tuple[str, str]]:
@@ -160,8 +160,8 @@ def _texts(email: str | None, phone: str | None, external: str | None, shape: Sh
     if phone:
         texts.append((identifiers.PHONE, phone))
     if external:
-        names = shape.external_names
-        texts += [(identifiers.EXTERNAL_ID, parameters[name]) for name in names] or [(identifiers.EXTERNAL_ID, external)]
+        found = [value for value in (get(parameters) for get in shape.externals) if value]
+        texts += [(identifiers.EXTERNAL_ID, value) for value in found or [external]]
     return texts
 
 
