@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from schemas.auth import Auth
 from schemas.mapping import Mapping, as_name_map
 from schemas.policies import (
     AttributionOverrides,
     AttributionPolicy,
-    Auth,
     Currency,
     DedupPolicy,
     Entity,
@@ -21,11 +21,10 @@ from schemas.policies import (
     Name,
     Network,
     Secret,
+    SourceKind,
     TimeZone,
     Url,
 )
-
-SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
 
 
 class Property(Entity):

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from schemas.entities import ENTITY_MODELS, Property, Source, problems_of
 from schemas.mapping import STATUS_WORDS
 from schemas.policies import AttributionPolicy, Entity
+from streams import sealed
 from streams.shapes import Lookup
 
 CACHE_LIMIT = 50_000  # (source, version) pairs that are kept ready; each is a pointer to shared rules
@@ -50,7 +51,7 @@ class SourceRules:
 
     __slots__ = (
         "account_id", "currency", "date_formats", "dedup", "default_event", "default_status", "event_memo", "events", "lookup",
-        "minor_units", "policies", "property_id", "source", "source_id", "status_memo", "statuses", "type", "zone",
+        "minor_units", "policies", "property_id", "read", "source", "source_id", "status_memo", "statuses", "type", "zone",
     )  # fmt: skip
 
     def __init__(self, source: Source, properties: dict[str, Property]) -> None:
@@ -65,6 +66,7 @@ class SourceRules:
             p.id: _policy(source.attribution.over(p.attribution)) for p in properties.values() if p.account_id == self.account_id
         }
         self.lookup = Lookup(mapping)
+        self.read = sealed.reader(source.auth)
         self.events = None if mapping.events is None else {word.strip().casefold(): name for word, name in mapping.events.items()}
         self.statuses = STATUS_WORDS | {word.strip().casefold(): status for word, status in mapping.statuses.items()}
         self.default_status, self.default_event = mapping.default_status, mapping.default_event

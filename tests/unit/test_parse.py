@@ -14,7 +14,9 @@ from schemas.identity import coordinates, event_id, home_of
 from schemas.mapping import FIELDS, STATUS_WORDS
 from streams.identifiers import key
 from streams.parse import Parser, home
+from streams.sealed import SEALED
 from streams.workspace import SettingsBehind, Workspace
+from tests.senders import clickbank
 
 RECEIVED = 1_795_000_000_000
 SECRET = b"pepper"
@@ -260,6 +262,17 @@ def test_unreadable_payloads_are_events_with_a_problem():
     assert event["payload"] == '{"cid":"c1"'
     assert parse(b"\xff\xfe\x00")["payload_b64"] == "//4A"
     assert "payload" not in parse(b"cid=\xe9", content_type=b"text/plain")
+
+
+def test_a_sealed_payload_is_kept_as_it_came_and_read_as_it_is_inside():
+    """A03: the bytes of the log are those that were received; what the verdict needs is what they hold."""
+    made = parser({"click_id": "tid", "transaction_id": "receipt"}, auth={"kind": "clickbank", "secret": "SECRET"})
+    body = clickbank("SECRET", {"receipt": "R1", "tid": "c1"})
+    event = made.parse(record(body))
+    assert (event["click_id"], event["transaction_id"], event["parameters"]) == ("c1", "R1", {"receipt": "R1", "tid": "c1"})
+    assert (event["payload"], event["payload_sha256"]) == (body.decode(), sha256(body).hexdigest())
+    assert made.route(made._workspace.source("net", 2), body, record(body).headers) == home(event) == "acme|shop|R1"
+    assert made.parse(record(b'{"receipt": "R1"}'))["problem"] == ("unreadable_payload", SEALED)
 
 
 def test_query_string_of_get_and_post():
