@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from schemas.addresses import NEGATION, parse
 from schemas.addresses import fold as fold  # noqa: PLC0414 - names are compared as the mapping compares them, also by the ledger
+from schemas.policies import Currency
 
 APPROVED, PENDING, REJECTED = "approved", "pending", "rejected"
 REVERSED, REFUNDED, CHARGEBACK = "reversed", "refunded", "chargeback"
@@ -109,7 +110,10 @@ class Mapping(BaseModel):
     default_event: Word | None = Field(
         default=None, description="our name for an event without a name; absent: Lead when value is 0, else Purchase"
     )
-    minor_units: bool = Field(default=False, description="amounts are in cents (yen, fils: by currency)")
+    minor_units: bool | None = Field(default=None, description="amounts are in cents (yen, fils: by currency)")
+    decimals: dict[Currency, Annotated[int, Field(ge=0, le=6)]] = Field(
+        default_factory=dict, description="decimals of a currency where the sender's minor units differ from ISO 4217"
+    )
     date_formats: list[Annotated[str, AfterValidator(_date_format)]] = Field(
         default_factory=list, max_length=10, description="strptime formats, tried before the ISO and epoch forms"
     )

@@ -106,7 +106,7 @@ def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: st
     if text:
         if code is None:
             code = money.currency_in(text) or rules.currency
-        event["value"] = money.amount(text, code, rules.minor_units)
+        event["value"] = money.amount(text, code, rules.minor_decimals)
         if event["value"] is None and given(text) is not None:  # half a sale is no sale: it must be seen, not recorded as 0
             event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
     event["currency"] = code

@@ -6,6 +6,7 @@ value in it (rule 5). The plain form, which nearly all payloads have, is recogni
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 from price_parser import Price
@@ -32,6 +33,8 @@ LONGEST = 64
 MOST_DIGITS = 18  # before the point: more is no money, and 1e999999 must not become a megabyte
 MOST_DECIMALS = 8
 
+NOTHING: Mapping[str, int] = {}
+
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d+")
 # Up to ten other characters on either side of one number; price-parser alone would find a price in any sentence.
 _ONE_NUMBER = re.compile(r"\D{0,10}\d[\d.,\s]*\D{0,10}")
@@ -40,9 +43,12 @@ _MINUS = re.compile(r"(?<!\d)[-\u2212](?!\D*$)|[-\u2212]\s*$")  # before the dig
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 
 
-def amount(text: str, currency: str | None = None, is_minor: bool = False) -> str | None:
-    """Canonical decimal text of an amount; None when the text is none. `is_minor`: in cents, by the currency's decimals."""
-    if len(text) <= LONGEST_PLAIN and text.isascii() and not is_minor:
+def amount(text: str, currency: str | None = None, minor: Mapping[str, int] | None = None) -> str | None:
+    """Canonical decimal text of an amount; None when the text is none.
+
+    `minor`: it is in cents, by the currency's decimals, except for the currencies that it names (a sender's own ideas).
+    """
+    if len(text) <= LONGEST_PLAIN and text.isascii() and minor is None:
         whole, _, part = text.partition(".")
         if whole.isdigit() and (not part or part.isdigit()):
             if whole[0] == "0":
@@ -52,11 +58,13 @@ def amount(text: str, currency: str | None = None, is_minor: bool = False) -> st
     number = _careful(text.strip())
     if number is None:
         return None
-    return _plain(number.scaleb(-decimals(currency)) if is_minor else number)
+    return _plain(number if minor is None else number.scaleb(-decimals(currency, minor)))
 
 
-def decimals(currency: str | None) -> int:
-    """How many decimals the currency's minor unit has."""
+def decimals(currency: str | None, own: Mapping[str, int] = NOTHING) -> int:
+    """How many decimals the currency's minor unit has: the sender's own figure, else ISO 4217's."""
+    if currency is not None and currency in own:
+        return own[currency]
     if currency in ZERO_DECIMALS:
         return 0
     return 3 if currency in THREE_DECIMALS else 2

@@ -51,11 +51,12 @@ class SourceRules:
 
     __slots__ = (
         "account_id", "currency", "date_formats", "dedup", "default_event", "default_status", "event_memo", "events", "lookup",
-        "minor_units", "policies", "property_id", "read", "source", "source_id", "status_memo", "statuses", "type", "zone",
+        "minor_decimals", "policies", "property_id", "read", "source", "source_id", "status_memo", "statuses", "type", "zone",
     )  # fmt: skip
 
     def __init__(self, source: Source, properties: dict[str, Property]) -> None:
-        """`properties`: those that exist among the ones the source may use."""
+        """`properties`: those that exist among the ones the source may use. `self.source` has its preset's values in it."""
+        source = source.settled()
         mapping = source.mapping
         home = properties.get(source.property_id)
         self.source, self.source_id, self.type, self.dedup = source, source.id, source.kind, source.dedup
@@ -70,8 +71,9 @@ class SourceRules:
         self.events = None if mapping.events is None else {word.strip().casefold(): name for word, name in mapping.events.items()}
         self.statuses = STATUS_WORDS | {word.strip().casefold(): status for word, status in mapping.statuses.items()}
         self.default_status, self.default_event = mapping.default_status, mapping.default_event
-        self.minor_units, self.date_formats = mapping.minor_units, tuple(mapping.date_formats)
-        self.currency, self.zone = source.default_currency, ZoneInfo(source.timezone)
+        self.minor_decimals = mapping.decimals if mapping.minor_units else None
+        self.date_formats = tuple(mapping.date_formats)
+        self.currency, self.zone = source.default_currency or "USD", ZoneInfo(source.timezone or "UTC")
         # Words as sent -> (trimmed, ours). Senders use few words, and folding case costs three calls.
         self.status_memo: dict[str, tuple[str | None, str]] = {}
         self.event_memo: dict[str, tuple[str | None, str | None]] = {}
