@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from schemas.event import Event, Identifier
 from schemas.mapping import FIELDS, TEST, UNKNOWN
-from schemas.reasons import UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
+from schemas.reasons import PLACEHOLDER, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import identifiers, money
 from streams.macros import blank_kind, given
 from streams.shapes import Shape
-from streams.times import event_ms
+from streams.times import event_ms, why_received
 from streams.workspace import SourceRules
 
 MEMO_LIMIT = 1000  # words remembered per source; a sender that never repeats a word must not fill the memory
@@ -73,6 +73,8 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
         event["is_test"] = True
     if time:
         event["event_ms"] = event_ms(time, event["received_ms"], rules.zone, rules.date_formats)
+        if event["event_ms"] == event["received_ms"]:
+            _note_time(event, rules, time)
     if address:
         event["ip"] = identifiers.ip(address)
     if email or phone or external:
@@ -102,7 +104,7 @@ def _click(first: str, shape: Shape, parameters: dict[str, str]) -> tuple[str | 
 
 
 def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: str | None) -> None:
-    code = currency if currency == rules.currency else money.currency_code(currency)
+    code = named = currency if currency == rules.currency else money.currency_code(currency)
     if text:
         if code is None:
             code = money.currency_in(text) or rules.currency
@@ -110,6 +112,21 @@ def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: st
         if event["value"] is None and given(text) is not None:  # half a sale is no sale: it must be seen, not recorded as 0
             event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
     event["currency"] = code
+    if named is None and currency:
+        _note(event, "currency", currency, f"is no currency, {code} was taken" if code else "is no currency")
+
+
+def _note_time(event: Event, rules: SourceRules, time: str) -> None:
+    cause = why_received(time, event["received_ms"], rules.zone, rules.date_formats)
+    if cause:
+        _note(event, "time", time, f"{cause}, the time of receipt was taken")
+
+
+def _note(event: Event, field: str, text: str, what: str) -> None:
+    """Leave a trace of a value that was there and could not be used: beside the parameters, in a name that no sender writes."""
+    text = text.strip()
+    if text and blank_kind(text) != PLACEHOLDER:
+        event["parameters"][f"({field})"] = f"{text[:40]!r} {what}"
 
 
 def _fill_words(event: Event, rules: SourceRules, name: str | None, status: str | None) -> None:

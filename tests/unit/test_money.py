@@ -18,6 +18,8 @@ from streams import money
         ("1,234", "1234"), ("1,234,567", "1234567"), ("1.234.567", "1234567"), ("R$ 1.234,56", "1234.56"),
         ("$10", "10"), ("10 USD", "10"), ("USD10", "10"), ("€5,50", "5.5"),
         ("-5", "-5"), ("-5.50", "-5.5"), ("-$10", "-10"), ("$-10", "-10"), ("(10.00)", "-10"), ("10-", "-10"), ("\u22125", "-5"), ("-0", "0"),
+        ("10,-", "10"), ("5.–", "5"), ("CHF 1'234.–", "1234"), ("-10,-", "-10"), ("0,500", "0.5"), ("1234,567", "1234.567"), ("1,23,456.78", "123456.78"),
+        ("1\u202f234,56", "1234.56"), ("1\u00a0234,56", "1234.56"), ("١٢٣", "123"), ("A$10.50", "10.5"), ("12.345.678,90", "12345678.9"), ("1,234,56", None),
         ("+5", "5"), ("1e3", "1000"), ("1.5E-2", "0.015"),
         ("", None), ("abc", None), ("NaN", None), ("Infinity", None), ("1e999", None), ("9" * 40, None), ("1" * 200, None), ("{payout}", None),
         ("10-12", None), ("²", None), ("-", None), ("1e99999999999", None), (".", None),
@@ -35,6 +37,12 @@ def test_minor_units_know_the_currency(text, currency, expected):
     assert money.amount(text, currency, {}) == expected
 
 
+@pytest.mark.parametrize(("currency", "expected"), [("ISK", "12.34"), ("MGA", "1234"), ("JPY", "1234"), ("USD", "12.34")])
+def test_minor_units_of_a_sender_that_counts_otherwise(currency, expected):
+    """Stripe gives ISK two decimals and MGA none."""
+    assert money.amount("1234", currency, {"ISK": 2, "MGA": 0}) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "code"), [("10 USD", "USD"), ("EUR10", "EUR"), ("€5", "EUR"), ("£5", "GBP"), ("$10", None), ("10", None), ("10 USDT", None)]
 )
@@ -43,7 +51,19 @@ def test_currency_in_an_amount(text, code):
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("usd", "USD"), (" EUR ", "EUR"), ("", None), (None, None), ("US", None), ("dollars", None), ("ÄÖÜ", None)]
+    ("text", "code"),
+    [
+        ("usd", "USD"),
+        (" EUR ", "EUR"),
+        ("€", "EUR"),
+        ("us$", "USD"),
+        ("$", None),
+        ("", None),
+        (None, None),
+        ("US", None),
+        ("dollars", None),
+        ("ÄÖÜ", None),
+    ],
 )
 def test_currency_code(text, code):
     assert money.currency_code(text) == code

@@ -187,6 +187,26 @@ def test_money(mapping, payload, money):
     assert (event["value"], event["currency"]) == money
 
 
+@pytest.mark.parametrize(
+    ("payload", "notes"),
+    [
+        ({"amount": "5", "currency": "dollars"}, {"(currency)": "'dollars' is no currency, USD was taken"}),
+        ({"amount": "5 EUR", "currency": "?"}, {"(currency)": "'?' is no currency, EUR was taken"}),
+        ({"amount": "5", "currency": "{currency}"}, {"(currency)": "'{currency}' is no currency, USD was taken"}),
+        ({"currency": "dollars"}, {"(currency)": "'dollars' is no currency"}),
+        ({"ts": "yesterday"}, {"(time)": "'yesterday' is no time that can be read, the time of receipt was taken"}),
+        ({"ts": "2031-01-01"}, {"(time)": "'2031-01-01' lies after receipt, the time of receipt was taken"}),
+        ({"amount": "5", "currency": "null", "ts": "n/a"}, {}),
+        ({"amount": "5", "currency": "€", "ts": "1763910000"}, {}),
+        ({"amount": "5", "ts": str(RECEIVED)}, {}),
+    ],
+)
+def test_what_is_there_and_cant_be_used_leaves_a_note(payload, notes):
+    """Rule 13, nothing is silent: a default that takes the place of a value says so on the row."""
+    parameters = parse(payload)["parameters"]
+    assert {name: text for name, text in parameters.items() if name.startswith("(")} == notes
+
+
 def test_refs_come_in_the_order_of_priority():
     """A22 A23: e-mail, then phone, then external ids; the first is quoted as it was passed."""
     event = parse({"user_id": "u1", "customer_id": "k1", "phone": "+1 650 555 1212", "email": "guest"})
