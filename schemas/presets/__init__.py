@@ -11,7 +11,7 @@ the sender's trap. Tests ask for both, check that the mapping finds all that the
 """
 
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,12 +47,13 @@ class Preset(Entity):
     read_at: list[str] = Field(min_length=1, description="the documentation that this was read from")
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """The presets there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
-@lru_cache
+@cache
 def get(name: str) -> Preset:
     """A preset by its name. ValueError names the nearest one when there is none of this name."""
     known = names()

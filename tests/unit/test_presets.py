@@ -152,7 +152,7 @@ def test_problems_name_place_and_reason(text, problem):
 
 def test_the_published_schema_names_the_presets():
     found = json.loads(workspace.json_schema())["$defs"]["Source"]["properties"]["preset"]
-    assert NAMES in [choice.get("enum") for choice in found["anyOf"]]
+    assert list(NAMES) in [choice.get("enum") for choice in found["anyOf"]]
 
 
 def test_the_stages_get_the_settled_source():
