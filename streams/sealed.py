@@ -36,7 +36,7 @@ def _clickbank_reader(secret: str) -> Read:
             opened = open_clickbank(value, key)
         except ValueError as error:
             return {}, str(error)
-        return payload.read(opened, "application/json", method, query)
+        return payload.read(opened, "application/json", "POST", query)
 
     return read
 

@@ -167,6 +167,8 @@ def test_an_explanation_is_the_trace_in_sentences_with_cause_and_remedy():
     assert found["because"] == "its click is older than the attribution window"
     assert "window" in found["remedy"]
     assert explained(ROW | {"sub_reason": None})["causes"]
+    noted = explained(ROW | {"parameters": {"currency": "dollars", "(currency)": "'dollars' is no currency, USD was taken"}})
+    assert noted["evidence"][-1] == "currency: 'dollars' is no currency, USD was taken"
 
 
 def test_tail_shows_each_verdict_once_and_late_ones_too():

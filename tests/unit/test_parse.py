@@ -372,12 +372,15 @@ values = (
 bodies = st.binary() | st.dictionaries(names | st.text(), values | st.lists(values, max_size=3), max_size=8).map(
     lambda data: json.dumps(data).encode()
 )
+bodies |= bodies.map(lambda clear: clickbank("SECRET", clear, bytes(16)))
 header_values = st.binary(max_size=40) | st.sampled_from(
     [b"net", b"0", b"1", b"2", b"-1", b"GET", b"POST", b"application/json", b"text/xml", b"a=1&cid=c9"]
 )
 header_names = st.sampled_from([SOURCE, SETTINGS_VERSION, CONTENT_TYPE, METHOD, QUERY, "ip", "x"])
 MAPPINGS = ({}, {"click_id": ["cid", "=c0"], "minor_units": True, "date_formats": ["%d %z"], "events": ["Lead"]})
 PARSERS = [parser(mapping, properties=["blog"]) for mapping in MAPPINGS]
+PARSERS += [parser(preset=name) for name in ("cj", "shopify", "stripe", "woocommerce")]
+PARSERS += [parser(preset="clickbank", auth={"secret": "SECRET"})]
 
 
 @given(st.sampled_from(PARSERS), bodies, st.lists(st.tuples(header_names, header_values), max_size=8), st.booleans())
