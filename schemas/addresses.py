@@ -13,6 +13,7 @@ sandboxed, explained and kept for ever, because old payloads are judged with old
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import NamedTuple
 
 CONSTANT, NEGATION, STEP = "=", "!", "|"
@@ -59,6 +60,7 @@ def fold(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace("[]", "").replace("[", ".").replace("]", "")
 
 
+@lru_cache(4096)  # every source has the defaults' addresses: without this, compiling one costs 80 us more
 def parse(text: str) -> Address:
     """Take an address apart. ValueError says what is wrong with it, for the person who wrote it."""
     bare = text.removeprefix(NEGATION)

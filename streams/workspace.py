@@ -2,7 +2,7 @@
 
 A payload is judged with exactly the settings version that its header names, so that judging it again gives the same row whatever was
 changed since. So each entity keeps its history, and a look-up names a version. What a payload needs of its source is compiled once per
-combination of versions in force (source, its properties) and found by one dict hit (0.1 us); compiling costs about 11 us.
+combination of versions in force (source, its properties) and found by one dict hit (0.1 us); compiling costs about 13 us, and 200 where a preset lies under the source.
 """
 
 from bisect import bisect_right
