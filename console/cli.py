@@ -38,6 +38,7 @@ VERBS = (
 GROUPS = (
     ("topics", "The topics of the topology.", (("ls", "kafka_topics:ls"), ("apply", "kafka_topics:apply"))),
     ("dlq", "Dead letters: records that no stage could process.", (("ls", "dlq:ls"), ("show", "dlq:show"))),
+    ("presets", "The senders that are known.", (("ls", "presets:ls"), ("show", "presets:show"))),
     ("config", "The settings of this process.", (("show", "config:show"), ("check", "config:check"))),
 )
 
