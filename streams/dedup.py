@@ -24,8 +24,8 @@ Entry = dict[str, Any]
 id event_id · i identity · k kind (CONVERSION, BY_REFERENCE, TAKEN_BACK) · n conversion name · t event_ms · u received_ms · w dedup window ms ·
 x what a duplicate is compared with · s soonest conversion time after a click, ms · d a decision that waits for attribution (tests) ·
 o whether it has no business id, so that a click id (or its bytes) made this its home · y its own transaction id, where a reference to
-another one made this its home · a the answer (absent: not asked; ASKED; a hit; a miss) · r revision of the last row · v verdict of the
-last row · b whether the event is kept · p destinations that were told
+another one made this its home · z f g what duplicates change (restate.py) · a the answer (absent: not asked; ASKED; a hit; a miss) ·
+r revision of the last row · v verdict of the last row · b whether the event is kept · p destinations that were told
 """
 
 CONVERSION: Final = "c"
@@ -46,8 +46,6 @@ ASK: Final = "ask"
 
 Verdict = tuple[str, int]
 """(what, index of the entry that it refers to, or -1)."""
-
-MAX_HEALABLE = 256  # entries of one open home that are kept to be judged again; a hostile sender must not grow a home without bound
 
 UNDECIDED = (WAIT, ASK)
 
@@ -178,78 +176,6 @@ def _distance(entry: Entry, at: int, other: Entry, j: int) -> tuple[bool, int, b
         return (True, 0, False, j)
     mine, its = entry.get("y"), other.get("y")
     return (False, 0 if its == mine else 1 if its is None else 2, other["n"] != entry["n"], j)
-
-
-def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
-    """Which verdicts nothing can change any more: what is final needs its event no longer, a home of final entries shrinks to its claims.
-
-    A click id names one click, so a hit by click id stands; one by e-mail, phone, external id or IP can be bettered by a click that
-    comes late. A miss stands only if there was nothing to look for. Nothing is final behind an open entry of its identity, and no link to a
-    parent while a conversion that might be a nearer one is open: those before the link or before that parent (one that is still to come
-    is farther than any of these, so a link that was final stays final).
-    """
-    if len(entries) == 1:  # most homes are one conversion
-        return [_stands(entries[0], verdicts[0][0])]
-    opened: set[str] = set()
-    finals: list[bool] = []
-    for entry, (what, _) in zip(entries, verdicts, strict=True):
-        identity = entry["i"]
-        is_final = _stands(entry, what) and identity not in opened
-        if not is_final:
-            opened.add(identity)
-        finals.append(is_final)
-    nearest_open = next((at for at, entry in enumerate(entries) if entry["k"] == CONVERSION and not finals[at]), len(entries))
-    for at, (what, target) in enumerate(verdicts):
-        if what == OK and target >= 0:
-            finals[at] = finals[at] and nearest_open > max(at, target) and not any(map(_can_change, entries[at:target]))
-    for at, (what, target) in enumerate(verdicts):
-        if what == DUPLICATE:
-            finals[at] = finals[at] and finals[target]
-        elif what == LINKED:
-            finals[at] = finals[target] and nearest_open > max(at, target)
-    return finals
-
-
-def _stands(entry: Entry, what: str) -> bool:
-    """Whether nothing that can be learnt of an entry itself changes its verdict."""
-    answer = entry.get("a")
-    if what in (OK, DECIDED, TOO_SOON):
-        return entry["k"] == BY_REFERENCE or (isinstance(answer, dict) and answer.get("m") == "click_id")
-    if what == MISS:
-        return isinstance(answer, dict) and not answer.get("tried")
-    return what == DUPLICATE and not (entry.get("test") and isinstance(answer, dict) and answer.get("m") != "click_id")
-
-
-def _can_change(entry: Entry) -> bool:
-    """Whether a conversion may yet find a click, or a better one, by itself: a duplicate could do without its original then."""
-    answer = entry.get("a")
-    if not isinstance(answer, dict):
-        return answer == ASKED
-    return answer.get("m") != "click_id" if "click" in answer else bool(answer.get("tried"))
-
-
-def claims(entries: list[Entry], verdicts: list[Verdict]) -> list[Entry]:
-    """What stays of a home whose verdicts are all final: the recorded conversions, without what only revisions need.
-
-    A claim whose window is over claims nothing: without that, the home of a click id would grow with each of its conversions.
-    """
-    now_ms = max(entry["u"] for entry in entries)
-    return [
-        {key: value for key, value in entry.items() if key not in ("b", "d", "s")}
-        for entry, (what, _) in zip(entries, verdicts, strict=True)
-        if what == OK and (entry.get("w") is None or now_ms - entry["u"] <= entry["w"])
-    ]
-
-
-def bounded(entries: list[Entry], verdicts: list[Verdict], finals: list[bool]) -> list[Entry]:
-    """An open home without what it needs no more: final entries that claim nothing, and the newest that would make it too large."""
-    kept = [at for at, (what, _) in enumerate(verdicts) if not finals[at] or what == OK]
-    while len(kept) > MAX_HEALABLE:
-        newest = next((at for at in reversed(kept) if verdicts[at][0] in (MISS, DUPLICATE, ORPHAN, LINKED)), None)
-        if newest is None:
-            break
-        kept.remove(newest)  # its verdict stands from now on
-    return [entries[at] for at in kept]
 
 
 def better(new: dict[str, Any], old: object) -> bool:

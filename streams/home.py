@@ -13,7 +13,7 @@ from typing import cast
 import orjson
 
 from schemas.event import Event
-from streams import dedup
+from streams import finality
 from streams.dedup import Entry, Verdict
 from streams.stage import State
 
@@ -63,9 +63,9 @@ class Home:
         Returns an open home as it lies in state now.
         """
         entries = self.entries
-        finals = dedup.final(entries, verdicts)
+        finals = finality.final(entries, verdicts)
         is_final_all = all(finals)
-        kept = dedup.claims(entries, verdicts) if is_final_all else dedup.bounded(entries, verdicts, finals)
+        kept = finality.claims(entries, verdicts) if is_final_all else finality.bounded(entries, verdicts, finals)
         for entry, is_final in zip(entries, finals, strict=True):
             if is_final or not any(entry is other for other in kept):
                 if entry.pop("b", None):

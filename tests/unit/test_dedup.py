@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from streams import dedup
-from streams.dedup import ASK, ASKED, DECIDED, DUPLICATE, LINKED, MISS, OK, ORPHAN, TOO_SOON, WAIT, better, bounded, claims, final, fold
+from streams.dedup import ASK, ASKED, DECIDED, DUPLICATE, LINKED, MISS, OK, ORPHAN, TOO_SOON, WAIT, better, fold
+from streams.finality import MAX_HEALABLE, bounded, claims, final
 
 NONE = {"tried": []}
 
@@ -224,16 +225,16 @@ def test_claims_are_the_recorded_ones_without_what_only_revisions_need():
 @pytest.mark.parametrize("extra", [0, 1, 3])
 def test_an_open_home_is_bounded(extra):
     """A hostile sender: the newest misses stand from now on; what claims or waits stays."""
-    entries = home(*[sale(miss())] * (dedup.MAX_HEALABLE + extra), sale(hit(), i="x"), sale(ASKED, i="y"))
+    entries = home(*[sale(miss())] * (MAX_HEALABLE + extra), sale(hit(), i="x"), sale(ASKED, i="y"))
     verdicts = fold(entries)
     kept = bounded(entries, verdicts, final(entries, verdicts))
-    assert len(kept) == dedup.MAX_HEALABLE
-    assert kept[: dedup.MAX_HEALABLE - 2] == entries[: dedup.MAX_HEALABLE - 2]
+    assert len(kept) == MAX_HEALABLE
+    assert kept[: MAX_HEALABLE - 2] == entries[: MAX_HEALABLE - 2]
     assert kept[-2:] == entries[-2:]
 
 
 def test_what_waits_is_never_dropped():
-    entries = home(*[sale(ASKED)] * (dedup.MAX_HEALABLE + 5))
+    entries = home(*[sale(ASKED)] * (MAX_HEALABLE + 5))
     verdicts = fold(entries)
     assert bounded(entries, verdicts, final(entries, verdicts)) == entries
 

@@ -5,7 +5,7 @@ import random
 import orjson
 import pytest
 
-from streams.dedup import MAX_HEALABLE
+from streams.finality import MAX_HEALABLE
 from streams.identifiers import key
 from streams.ledger import Ledger, identity_of
 from streams.parse import Parser
