@@ -5,10 +5,10 @@ the stages read policies and the console edits entities.
 """
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
 
 SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
@@ -89,9 +89,19 @@ class AttributionOverrides(Entity):
 class DedupPolicy(Entity):
     """What makes two payloads the same conversion (rules 4 and 5). Windows run from the first recorded conversion; null: for ever."""
 
-    mode: Literal["ignore"] = Field(default="ignore", description="a duplicate is a row of its own and counts nowhere")
+    mode: Literal["ignore", "add_value", "edit", "create"] = Field(
+        default="ignore",
+        description="what a duplicate by transaction id does: nothing; its value is added to the recorded one; replaces it; or there are "
+        "no duplicates: every payload is a conversion, retries and double reports, too",
+    )
     transaction_window_days: Days | None = Field(default=None, description="same transaction id")
     without_transaction_id: Literal["click_and_value", "payload"] = "click_and_value"
     click_window_s: Seconds | None = Field(default=86_400, description="same click id, name, value and currency")
     payload_window_s: Seconds | None = Field(default=86_400, description="same bytes")
     attributes: list[Name] = Field(default_factory=list, max_length=10, description="parameters that also belong to the identity")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.mode != "ignore" and self.transaction_window_days is None:
+            raise ValueError(f"mode {self.mode} needs transaction_window_days: a conversion can't be kept open for ever")
+        return self

@@ -7,6 +7,10 @@ nothing but final ones needs only its claims. What waits for a late click stays 
 from streams.dedup import ASKED, BY_REFERENCE, CONVERSION, DECIDED, DUPLICATE, LINKED, MISS, OK, ORPHAN, TOO_SOON, Entry, Verdict
 
 MAX_HEALABLE = 256  # entries of one open home that are kept to be judged again; a hostile sender must not grow a home without bound
+MOST_OVER = 16  # conversions of a home that stay for refunds only
+REVISED = ("b", "d", "s")  # what of an entry only its revisions need
+OVER = (*REVISED, "z", "f", "g")
+LONE = "N"  # first letter of an identity that is one payload's alone
 
 
 def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
@@ -60,21 +64,41 @@ def _can_change(entry: Entry) -> bool:
 def claims(entries: list[Entry], verdicts: list[Verdict]) -> list[Entry]:
     """What stays of a home whose verdicts are all final: the recorded conversions, without what only revisions need.
 
-    A claim whose window is over claims nothing: without that, the home of a click id would grow with each of its conversions.
+    One that duplicates may still change (restate.py) needs its event until its window is over. After that a conversion makes no more
+    duplicates, but a refund may still look for it, whenever it comes. It gets the first of its name: so the first stay, and the home of
+    a click id does not grow with each of its conversions.
     """
     now_ms = max(entry["u"] for entry in entries)
-    return [
-        {key: value for key, value in entry.items() if key not in ("b", "d", "s")}
-        for entry, (what, _) in zip(entries, verdicts, strict=True)
-        if what == OK and (entry.get("w") is None or now_ms - entry["u"] <= entry["w"])
-    ]
+    kept, count = [], 0
+    for entry, (what, _) in zip(entries, verdicts, strict=True):
+        if what == OK:
+            is_over = is_lone(entry) or not (entry.get("w") is None or now_ms - entry["u"] <= entry["w"])
+            count += is_over
+            if not is_over or count <= MOST_OVER:
+                gone = OVER if is_over else REVISED
+                kept.append({key: value for key, value in entry.items() if key not in gone})
+                if "z" in kept[-1]:
+                    kept[-1]["b"] = 1
+    return kept
+
+
+def is_lone(entry: Entry) -> bool:
+    """Whether an entry has an identity of its own, by dedup mode `create`: it claims nothing, and only a refund looks for it."""
+    return str(entry["i"]).startswith(LONE)
 
 
 def bounded(entries: list[Entry], verdicts: list[Verdict], finals: list[bool]) -> list[Entry]:
     """An open home without what it needs no more: final entries that claim nothing, and the newest that would make it too large."""
     kept = [at for at, (what, _) in enumerate(verdicts) if not finals[at] or what == OK]
     while len(kept) > MAX_HEALABLE:
-        newest = next((at for at in reversed(kept) if verdicts[at][0] in (MISS, DUPLICATE, ORPHAN, LINKED)), None)
+        newest = next(
+            (
+                at
+                for at in reversed(kept)
+                if verdicts[at][0] in (MISS, DUPLICATE, ORPHAN, LINKED) or (verdicts[at][0] == OK and is_lone(entries[at]))
+            ),
+            None,
+        )
         if newest is None:
             break
         kept.remove(newest)  # its verdict stands from now on

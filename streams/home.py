@@ -13,7 +13,7 @@ from typing import cast
 import orjson
 
 from schemas.event import Event
-from streams import finality
+from streams import finality, restate
 from streams.dedup import Entry, Verdict
 from streams.stage import State
 
@@ -65,9 +65,12 @@ class Home:
         entries = self.entries
         finals = finality.final(entries, verdicts)
         is_final_all = all(finals)
+        if len(entries) > 1:
+            restate.absorb(entries, verdicts, finals)
         kept = finality.claims(entries, verdicts) if is_final_all else finality.bounded(entries, verdicts, finals)
+        open_ids = {entry["id"] for entry in kept if "b" in entry or not is_final_all}
         for entry, is_final in zip(entries, finals, strict=True):
-            if is_final or not any(entry is other for other in kept):
+            if entry["id"] not in open_ids or (is_final and "z" not in entry):
                 if entry.pop("b", None):
                     self._state.delete(b"e:" + entry["id"].encode())
             elif "b" not in entry:

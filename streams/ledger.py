@@ -11,9 +11,10 @@ import orjson
 
 from schemas.event import Event
 from schemas.mapping import TAKEN_BACK, fold
-from streams import dedup, settle
+from streams import dedup, restate, settle
 from streams.classify import NEEDS_PARENT, judge, trace
 from streams.dedup import Entry
+from streams.finality import LONE
 from streams.home import Held, Home, Homes, split
 from streams.identifiers import key as identifier_key
 from streams.lookups import Answer, identifiers_of, probe, send_probe
@@ -110,6 +111,8 @@ class Ledger:
                     entry["a"] = {}
             if policy.min_click_to_conversion_ms:
                 entry["s"] = policy.min_click_to_conversion_ms
+            if rules.dedup.mode != "ignore":
+                restate.mark(entry, event, rules.dedup.mode)
         if event["is_test"]:
             entry["test"] = True
         if event["reference"] is None:
@@ -145,6 +148,8 @@ class Ledger:
         entry, held = entries[at], home.event(entries[at])
         event = held[0]
         finding = settle.find(event, at, entries, verdicts, trace(event))
+        if "z" in entry:
+            held = event, _ = restate.settled(held, finding, at, entries, verdicts)
         verdict = settle.signature(finding)
         if verdict == entry.get("v"):
             return
@@ -167,18 +172,20 @@ def _is_deferred(event: Event) -> bool:
 
 
 def identity_of(event: Event, rules: SourceRules) -> tuple[str, int | None]:
-    """(identity, dedup window in ms) within its home (rules 4 and 5): by transaction id, else click and value, else the bytes.
+    """(identity, dedup window in ms) within its home (rules 4 and 5): by transaction id, else click and value, else the bytes; in mode
+    `create`, its own.
 
     Tests have identities of their own: a recorded test never makes a live conversion a duplicate. The mark stands in the first part,
     which senders do not write, and their `|` is escaped: no value can make one identity look like another.
     """
     policy = rules.dedup
     test = ".test" if event["is_test"] else ""
+    if policy.mode == "create":
+        return f"{LONE}{test}|{event['event_id']}", _window(policy.transaction_window_days)
     conversion = _part(str(event["conversion_name"]))
     if event["transaction_id"] is not None:
         extra = "".join(f"|{_part(_attribute(event['parameters'], name))}" for name in policy.attributes) if policy.attributes else ""
-        days = policy.transaction_window_days
-        return f"T{test}|{conversion}|{_part(event['transaction_id'])}{extra}", None if days is None else int(days * DAY_MS)
+        return f"T{test}|{conversion}|{_part(event['transaction_id'])}{extra}", _window(policy.transaction_window_days)
     if event["click_id"] is not None and policy.without_transaction_id == "click_and_value":
         return f"C{test}|{conversion}|{_part(event['click_id'])}|{event['value']}|{event['currency']}", _ms(policy.click_window_s)
     return f"P{test}|{event['fingerprint']}", _ms(policy.payload_window_s)
@@ -194,6 +201,10 @@ def _attribute(parameters: dict[str, str], name: str) -> str:
 
 def _part(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|") if "|" in text or "\\" in text else text
+
+
+def _window(days: float | None) -> int | None:
+    return None if days is None else int(days * DAY_MS)
 
 
 def _ms(seconds: float | None) -> int | None:

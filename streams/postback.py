@@ -98,12 +98,16 @@ def _wants(destination: Destination, event: Event, finding: dict[str, Any]) -> b
 
 
 def _reported_before(entry: Entry, superseded: list[Entry], destination_id: str) -> str | None:
-    """The event under which this destination was told of the conversion: itself with another click, or a later payload of its identity."""
+    """The event under which this destination was told of the conversion: itself with another click, or a later payload of its identity.
+
+    What was told is handed over, for it can be restated once only: another conversion of the identity, in another window, is a new one.
+    """
     told = entry.setdefault("p", [])
     if destination_id in told:
         return str(entry["id"])
     told.append(destination_id)
     for other in superseded:
         if other["i"] == entry["i"] and destination_id in other.get("p", ()):
+            other["p"].remove(destination_id)
             return str(other["id"])
     return None

@@ -179,9 +179,10 @@ def compared(event: Event) -> dict[str, Any]:
 def signature(finding: Finding) -> str:
     """What makes a later verdict another one: a new revision is written only when this changes."""
     get = finding.get
-    return "|".join(
+    said = "|".join(
         [finding["reason"], get("sub") or "", get("click_id") or "", get("match_kind") or "", get("duplicate_of") or get("parent") or ""]
     )
+    return f"{said}|{finding['change']}" if "change" in finding else said
 
 
 def row(event: Event, finding: Finding, revision: int, identity: str | None) -> Verdicted:

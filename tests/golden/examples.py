@@ -139,4 +139,6 @@ def filled(value, ids):
             value = value.replace(f"{{{number}}}", event_id)
     elif isinstance(value, dict):
         return {name: filled(inner, ids) for name, inner in value.items()}
+    elif isinstance(value, list):
+        return [filled(inner, ids) for inner in value]
     return value

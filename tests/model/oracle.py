@@ -33,26 +33,31 @@ def find_click(payload, clicks, window):
     return None, "no_click_id"
 
 
-def judge(payloads, clicks, window=30 * DAY):
-    """Payloads of all homes in log order -> [(status, reason, click id, index of the original or parent)]."""
+def judge(payloads, clicks, sources, window=30 * DAY):
+    """Payloads of all homes in log order -> [(status, reason, click id, index of the original or parent, value)].
+
+    `sources`: source -> (dedup mode, dedup window in ms or None); a payload's `u` is when it was received.
+    """
     rows = [None] * len(payloads)
     clicks = bound(clicks)
-    recorded = {}
+    first = {}  # identity -> index of the recorded conversion whose window is the latest
+    recorded = []
     for at, p in enumerate(payloads):
-        rows[at] = first_look(p, at, clicks, window, recorded)
+        rows[at] = first_look(p, at, payloads, clicks, window, first, sources)
+        if rows[at] and rows[at][0] == "ok":
+            recorded.append(at)
     for at, p in enumerate(payloads):
         if rows[at] is None:
-            parents = [j for (prop, tx, _, test), j in sorted(recorded.items(), key=lambda kv: kv[1])
-                       if (prop, tx, test) == (p["property"], p["tx"], p["test"])]  # fmt: skip
+            parents = [j for j in recorded if all(payloads[j][k] == p[k] for k in ("property", "tx", "test"))]
             before = [j for j in parents if j < at]
             same = [j for j in before if payloads[j]["name"] == p["name"]]
             parent = (same or before or parents or [None])[0]
             orphan = ("discarded", "test_data", p.get("cid"), None) if p["test"] else ("error", "cant_find_event", p.get("cid"), None)
             rows[at] = orphan if parent is None else ("discarded", "wrong_status", rows[parent][2], parent)
-    return rows
+    return [(*row, worth(at, payloads, rows, sources)) for at, row in enumerate(rows)]
 
 
-def first_look(p, at, clicks, window, recorded):
+def first_look(p, at, payloads, clicks, window, first, sources):
     if p["status"] == "refunded" and not (p["test"] and not has_id(p)):
         return None  # judged beside its parent, when all parents are known
     click, how = find_click(p, clicks, window)
@@ -62,13 +67,31 @@ def first_look(p, at, clicks, window, recorded):
         return ("discarded", "wrong_status", click if p["test"] else p.get("cid"), None)
     if p["name"] == "AddToCart":
         return ("discarded", "filtered_event", click if p["test"] else p.get("cid"), None)
-    identity = (p["property"], p["tx"], p["name"], p["test"])
-    if identity in recorded:
-        return ("deduplicated", "duplicate", p.get("cid"), recorded[identity])
+    identity = at if sources[p["source"]][0] == "create" else (p["property"], p["tx"], p["name"], p["test"])
+    original = first.get(identity)
+    if original is not None:
+        span = sources[payloads[original]["source"]][1]
+        if span is None or p["u"] - payloads[original]["u"] <= span:
+            return ("deduplicated", "duplicate", p.get("cid"), original)
     if click is None:
         return ("error", how, p.get("cid"), None)
-    recorded[identity] = at
+    first[identity] = at
     return ("ok", "recorded", click, None)
+
+
+def worth(at, payloads, rows, sources):
+    """The value of a row: its own, but a recorded conversion's is changed by its duplicates as its source says, retries left out."""
+    own = payloads[at]
+    mode = sources[own["source"]][0]
+    if rows[at][0] != "ok" or mode not in ("add_value", "edit"):
+        return own["value"]
+    said = lambda p: {name: value for name, value in p.items() if name != "u"}  # noqa: E731
+    value, seen = own["value"], [said(own)]
+    for p, row in zip(payloads, rows, strict=True):
+        if row[0] == "deduplicated" and row[3] == at and p["source"] == own["source"] and said(p) not in seen:
+            seen.append(said(p))
+            value = value + p["value"] if mode == "add_value" else p["value"]
+    return value
 
 
 def has_id(p):

@@ -348,3 +348,39 @@ def test_an_identify_event_does_not_move_its_click(click_ms, identify_ms, status
     receive_click(memory, "K1", NOW + click_ms)
     receive_click(memory, "K1", NOW + identify_ms, identifiers=[("email", key("email", "ann@example.com", PII))])
     assert matched_by_email(memory, "ann@example.com") == status
+
+
+def test_a_changed_conversion_is_revised_and_restated():
+    """A13: the original's event stays for as long as it may change; what was told is restated once per change."""
+    bench = Bench(workspace(dedup={"mode": "add_value", "transaction_window_days": 1}))
+    [probe] = bench.payload(click_id="K1", transaction_id="T1", value="5")[LOOKUPS.name]
+    bench.answer(probe, "K1")
+    assert set(bench.state) == {b"h:default|p1|T1", b"e:e1-0-0"}
+    said = bench.payload(click_id="K1", transaction_id="T1", value="7")
+    assert [(row["event_id"], row["revision"], row["value"]) for row in said[EVENTS.name]] == [("e1-0-0", 2, "12"), ("e1-0-1", 1, "7")]
+    [request] = said[POSTBACKS.name]
+    assert (request["kind"], request["restates_event_id"], request["value"]) == ("restatement", "e1-0-0", "12")
+    again = bench.payload(click_id="K1", transaction_id="T1", value="7")
+    assert (rows(again), list(again)) == ([("e1-0-2", 1, "duplicate")], [EVENTS.name]), "the same bytes are a retry"
+    assert set(bench.state) == {b"h:default|p1|T1", b"e:e1-0-0"}
+    assert LOOKUPS.name in bench.payload(click_id="K1", transaction_id="T1", value="7", at=DAY + 1), "behind the window"
+
+
+def test_the_event_of_a_conversion_goes_with_its_window():
+    bench = Bench(workspace(dedup={"mode": "edit", "transaction_window_days": 1}))
+    [probe] = bench.payload(click_id="K1", transaction_id="T1", value="5")[LOOKUPS.name]
+    bench.answer(probe, "K1")
+    bench.payload(transaction_id="T1", value="5", status="refunded", at=DAY + 1)
+    assert set(bench.state) == {b"h:default|p1|T1"}
+    assert rows(bench.payload(transaction_id="T1", value="5", status="refunded", at=DAY + 2)) == [("e1-0-2", 1, "wrong_status")]
+
+
+@pytest.mark.parametrize("second", [{}, {"value": "7"}])
+def test_a_mode_needs_a_transaction_id(second):
+    """Without one, a duplicate has the value of its original: adding it would count a double report twice."""
+    bench = Bench(workspace(dedup={"mode": "add_value", "transaction_window_days": 1}))
+    [probe] = bench.payload(click_id="K1", value="5", n="1")[LOOKUPS.name]
+    bench.answer(probe, "K1")
+    said = bench.payload(**{"click_id": "K1", "value": "5", "n": "2", **second})
+    assert (rows(said) == [("e1-0-1", 1, "duplicate")]) is (second == {})
+    assert all(row["event_id"] == "e1-0-1" for row in said.get(EVENTS.name, ()))
