@@ -26,6 +26,17 @@ from schemas.policies import (
 )
 
 SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
+KIND_WORDS: dict[str, str] = {
+    "postback": "Postback",
+    "webhook": "Webhook",
+    "api_call": "API Call",
+    "integration_script": "Integration Script",
+    "one_click_access": "One Click Access",
+    "upload": "Upload",
+    "feed": "Feed",
+    "referral": "Referral",
+}
+"""Kind of a source -> what the integration events log calls it (R02, R07)."""
 
 
 class Property(Entity):

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from streams.ingest import metrics, server
+from streams.ingest import country, metrics, server
 from streams.ingest.context import Context
 from streams.ingest.doors import Doors, Networks
 from streams.ingest.intake import Intake
@@ -77,6 +77,7 @@ def _context(settings: Settings, intake: Intake, doors: Doors) -> Context:
         inspect_url=settings.console_url(),
         pii_key=settings.pii_secret(),
         trusted_proxies=_networks(settings.ingest.trusted_proxies),
+        country_of=country.opened(settings.ingest.geoip_file),
     )
 
 

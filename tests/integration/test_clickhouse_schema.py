@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.reasons import REASONS
-from sinks import conservation, migrations
+from sinks import conservation, ddl, migrations
 from sinks.errors import RETRY, ROWS, SETUP
 from sinks.feeds import FEEDS
 from sinks.queries import recipes
@@ -35,7 +35,7 @@ async def put(rig, values, feed=EVENTS_FEED, first=0):
 
 def test_migrations_are_applied_once_and_views_are_replaced(clickhouse):
     url, name = clickhouse.url, "migrated"
-    files = [f"{number:03}_{table.name}.sql" for number, table in enumerate(migrations.TABLES, 1)]
+    files = sorted(path.name for path in ddl.files() if path.parent == ddl.FOLDER)
     assert migrations.migrate(url, name, is_dry_run=True) == files
     assert {migration.state for migration in migrations.status(url, name)} == {"pending"}
     assert migrations.migrate(url, name) == files

@@ -15,6 +15,8 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+import mmdb_writer
+import netaddr
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from yarl import URL
@@ -25,6 +27,7 @@ from streams.identifiers import key as identifier_key
 from streams.ingest import role
 from streams.partition import partition_of
 from streams.runtime import topics
+from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.settings_store import Change, SettingsStore
@@ -383,18 +386,43 @@ async def test_tag_events_become_visits_with_hashed_identifiers(ingest, visits, 
         {"kind": "identify", "click_id": "c-1", "email": " Ann@Example.com ", "phone": "+1 650 555 1212"},
         {"kind": "nonsense"},
     ]
-    async with client.post(f"{ingest}/t/shop", data=json.dumps(events), headers={"User-Agent": chrome}) as response:
+    headers = {"User-Agent": chrome, "Accept-Language": "pt-BR,pt;q=0.9,en;q=0.5"}
+    async with client.post(f"{ingest}/t/shop", data=json.dumps(events), headers=headers) as response:
         assert response.status == 202
         answer = await response.json()
     assert (answer["accepted"], [item["index"] for item in answer["refused"]]) == (2, [2])
     first, second = [json.loads(record.value) for record in sorted(await visits.rest(), key=lambda record: record.offset)]
     assert (first["kind"], first["click_id"], first["property_id"], first["account_id"]) == ("visit", "c-1", "shop", "default")
     assert first["parameters"] == {"utm_source": "ad", "gclid": "G1"}
-    assert (first["device_type"], first["browser"], first["os"], first["ip"]) == ("mobile", "Chrome", "Android", "127.0.0.1")
+    assert (first["device_type"], first["browser"], first["os"], first["ip"]) == ("mobile", "Chrome Mobile", "Android", "127.0.0.1")
+    assert (first["is_bot"], first["user_agent"], first["language"], first["country"]) == (False, chrome, "pt-BR", None)
     assert first["occurred_ms"] < first["received_ms"]
     assert ["email", identifier_key("email", "ann@example.com", PII_KEY.encode())] in second["identifiers"]
     assert {kind for kind, _ in second["identifiers"]} == {"email", "phone", "ip"}
     assert "example.com" not in json.dumps(second["identifiers"])
+
+
+async def test_the_country_comes_from_the_file_of_the_settings(broker, visits, client, tmp_path):
+    """C05. What a server says of its visitor goes first: the connection is the server's."""
+    writer = mmdb_writer.MMDBWriter(4)
+    writer.insert_network(netaddr.IPSet(["127.0.0.0/8"]), {"country": {"iso_code": "DE"}})
+    writer.to_db_file(str(tmp_path / "geo.mmdb"))
+    async with running(settings_for(broker, tmp_path / "data", geoip_file=tmp_path / "geo.mmdb")) as address:
+        events = [{"click_id": "c-9"}, {"click_id": "c-9", "country": "fr", "language": "nb"}]
+        async with client.post(f"{address}/t/shop", data=json.dumps(events)) as response:
+            assert response.status == 202
+        async with client.get(f"{address}/go/c2", allow_redirects=False, headers={"User-Agent": "Googlebot/2.1"}) as response:
+            assert response.status == 302
+    found = [json.loads(record.value) for record in await visits.rest()]
+    assert sorted((visit["kind"], visit["country"], visit["language"], visit["is_bot"]) for visit in found) == [
+        ("click", "DE", None, True), ("visit", "DE", None, True), ("visit", "FR", "nb", True),
+    ]  # fmt: skip
+
+
+async def test_a_wrong_country_file_stops_the_role_with_a_remedy(broker, tmp_path):
+    with pytest.raises(BadSettings, match="CLICKTRAIL_INGEST__GEOIP_FILE"):
+        async with running(settings_for(broker, tmp_path, geoip_file=tmp_path / "nowhere.mmdb")):
+            pass
 
 
 async def test_the_pixel_and_the_tag_itself(ingest, visits, client):
