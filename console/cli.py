@@ -32,6 +32,7 @@ VERBS = (
     ("timeline", "explain:timeline"),
     ("activity", "activity:activity"),
     ("sql", "data:sql"),
+    ("export", "export:export"),
     ("migrate", "data:migrate"),
     ("lag", "groups:lag"),
 )
