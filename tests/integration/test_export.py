@@ -135,6 +135,12 @@ async def test_the_count_follows_the_filter(export, arguments, count):
     assert said.startswith(f"{count} row")
 
 
+async def test_the_logs_area_has_its_three_sections(export):
+    """C01: System Logs, System Activity and Postback Status, each a list of its own."""
+    rows = {name: export(name)[1].split()[0] for name in ("system_logs", "activity", "postbacks")}
+    assert rows == {"system_logs": "12", "activity": "0", "postbacks": "0"}
+
+
 async def test_the_page_of_referral_rock_as_a_file(export):
     """R05, R15: the columns of the page."""
     raw, _ = export("integration_events", "--view-status", "success")
@@ -143,12 +149,16 @@ async def test_the_page_of_referral_rock_as_a_file(export):
 
 
 async def test_the_list_and_one_event_on_the_command_line(clicktrail):
-    """R03, R04, R14, R17, R18: past events by Info / Success / Failure, then one with its status, parameters and values."""
+    """A02, R01, R03, R04, R14, R17, R18: past events of all sources or of one, by Info / Success / Failure, then one with its status,
+    parameters and values. The pages' own way there (a button, a panel) is the console's, which comes later; these are its two questions.
+    """
     counts = {}
     for word in ("info", "success", "failure", ""):
         raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--view-status", word)
         counts[word] = len(raw.splitlines())
     assert counts == {"info": 0, "success": 6, "failure": 4, "": 10}
+    raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--source", "api")
+    assert [orjson.loads(line)["event_id"] for line in raw.splitlines()] == [f"e1-0-{len(NASTY)}"]
     event = orjson.loads(clicktrail("get", "e1-0-1", "--json")[0])
     assert (event["status"], event["view_status"], event["message"]) == ("error", "failure", "+1+1")
     assert event["parameters"] == {"click_id": "clk1", "amount": "12.50"}

@@ -74,7 +74,7 @@ FILTERS = [  # C04: event type, campaigns, traffic sources, date range
 
 @pytest.mark.parametrize(("where", "found"), FILTERS, ids=[where for where, _ in FILTERS])
 async def test_system_logs_filter_by_type_campaign_traffic_source_and_date(rig, where, found):
-    """C01, C03, C04: visits, landing page clicks and postbacks received in one list; every payload counts once, in its current revision."""
+    """C03, C04: visits, landing page clicks and postbacks received in one list; every payload counts once, in its current revision."""
     assert dict(rig.query(f"SELECT event_type, count() FROM system_logs WHERE {where} GROUP BY event_type")) == found
 
 
