@@ -2,7 +2,8 @@
 
 The guard: a cell of a CSV that begins like a formula is run by the spreadsheet that opens it, and our cells come from strangers' payloads
 (OWASP, "CSV injection"). Such a text gets an apostrophe in front, in SQL, so nothing is parsed here; numbers are numbers and stay. Parquet
-and NDJSON have no formulas and carry the bytes as they are.
+and NDJSON have no formulas. Payloads may be no text at all: Parquet carries them exactly, in base64 beside columns that are text for every
+reader; in CSV and NDJSON bytes that are no UTF-8 become the replacement character.
 
 The count follows what was really written: rows of text formats are counted as they pass (a line break inside quotes is none), Parquet is
 written by the server at its end, whose summary says how many. A count(*) beforehand would be another moment's number.
@@ -90,7 +91,9 @@ def columns_of(view: str) -> list[Column]:
 
 
 def _expression(column: Column, form: str) -> str:
-    """Return a column as it is exported: guarded in CSV, valid UTF-8 in texts, as it is in Parquet."""
+    """Return a column as it is exported: guarded in CSV, valid UTF-8 in texts, bytes in base64 in Parquet."""
+    if column.name == "payload" and form not in TEXTS:
+        return "base64Encode(listed.payload) AS payload_b64"
     if "String" not in column.type or column.type.startswith(("Map", "Array")) or form not in TEXTS:
         return f"listed.{column.name} AS {column.name}"
     text = f"toValidUTF8(toString(listed.{column.name}))"
@@ -103,7 +106,8 @@ class Export:
     """One export on its way: iterate over its pieces, then ask `row_count`."""
 
     def __init__(self, warehouse: Warehouse, sql: str, values: Mapping[str, Any], form: str) -> None:
-        settings: dict[str, Any] = {"max_bytes_before_external_sort": SORT_BYTES, "output_format_parquet_string_as_string": 0}
+        settings: dict[str, Any] = {"max_bytes_before_external_sort": SORT_BYTES, "output_format_parquet_string_as_string": 1}
+        settings["format_csv_null_representation"] = ""  # \\N means nothing to a spreadsheet
         if form not in TEXTS:
             settings["wait_end_of_query"] = 1
         self.row_count = 0

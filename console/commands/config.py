@@ -49,7 +49,9 @@ def show(as_json: output.AsJson = False) -> None:
 
 def check(as_json: output.AsJson = False) -> None:
     """Check the settings of this process; exit code 2 names what is wrong."""
-    context.load()
+    from streams.ingest import country
+
+    country.opened(context.load().ingest.geoip_database)
     given = sorted(name for name in os.environ if name.startswith(all_settings.PREFIX))
     if as_json:
         output.show_json({"ok": True, "set": given})

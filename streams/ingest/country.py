@@ -31,7 +31,7 @@ def opened(path: Path | None) -> CountryOf:
         reader = maxminddb.open_database(path)
     except (OSError, maxminddb.InvalidDatabaseError) as error:
         remedy = "Name an MMDB file with countries, or unset it: then no country is recorded."
-        raise BadSettings(f"CLICKTRAIL_INGEST__GEOIP_FILE={path} cannot be read: {error}", remedy) from error
+        raise BadSettings(f"CLICKTRAIL_INGEST__GEOIP_DATABASE={path} cannot be read: {error}", remedy) from error
 
     def country_of(ip: str | None) -> str | None:
         try:

@@ -98,7 +98,7 @@ class IngestSettings(Group):
     max_in_flight_bytes: int = Field(
         default=67_108_864, ge=1_048_576, description="bytes that wait for the broker's ack; more are answered 503"
     )
-    geoip_file: Path | None = Field(default=None, description="MMDB file that says the country of an address; empty: none is recorded")
+    geoip_database: Path | None = Field(default=None, description="MMDB file that says the country of an address; empty: none is recorded")
     spool_dir: Path | None = Field(default=None, description="payloads wait here while the broker is away; empty: <data_dir>/spool")
     spool_max_bytes: int = Field(default=1_073_741_824, ge=0, description="a full spool is answered 503; 0 switches it off")
 

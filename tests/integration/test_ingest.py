@@ -359,7 +359,7 @@ async def test_the_country_comes_from_the_file_of_the_settings(broker, visits, c
     writer = mmdb_writer.MMDBWriter(4)
     writer.insert_network(netaddr.IPSet(["127.0.0.0/8"]), {"country": {"iso_code": "DE"}})
     writer.to_db_file(str(tmp_path / "geo.mmdb"))
-    async with running(settings_for(broker, tmp_path / "data", geoip_file=tmp_path / "geo.mmdb")) as address:
+    async with running(settings_for(broker, tmp_path / "data", geoip_database=tmp_path / "geo.mmdb")) as address:
         events = [{"click_id": "c-9"}, {"click_id": "c-9", "country": "fr", "language": "nb"}]
         async with client.post(f"{address}/t/shop", data=json.dumps(events)) as response:
             assert response.status == 202
@@ -372,8 +372,8 @@ async def test_the_country_comes_from_the_file_of_the_settings(broker, visits, c
 
 
 async def test_a_wrong_country_file_stops_the_role_with_a_remedy(broker, tmp_path):
-    with pytest.raises(BadSettings, match="CLICKTRAIL_INGEST__GEOIP_FILE"):
-        async with running(settings_for(broker, tmp_path, geoip_file=tmp_path / "nowhere.mmdb")):
+    with pytest.raises(BadSettings, match="CLICKTRAIL_INGEST__GEOIP_DATABASE"):
+        async with running(settings_for(broker, tmp_path, geoip_database=tmp_path / "nowhere.mmdb")):
             pass
 
 

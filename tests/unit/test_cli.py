@@ -91,6 +91,12 @@ def test_settings_are_shown_as_json(clicktrail, tmp_path):
     assert (code, row["value"], row["source"]) == (0, str(tmp_path), "env")
 
 
+def test_a_wrong_country_file_is_found_before_anything_runs(clicktrail, monkeypatch, tmp_path):
+    monkeypatch.setenv("CLICKTRAIL_INGEST__GEOIP_DATABASE", str(tmp_path / "nowhere.mmdb"))
+    code, _, said = clicktrail("config", "check")
+    assert (code, "CLICKTRAIL_INGEST__GEOIP_DATABASE" in said) == (2, True)
+
+
 def test_nothing_is_running_is_exit_code_3(clicktrail):
     code, stdout, _ = clicktrail("status", "--json")
     assert (code, orjson.loads(stdout)["state"]) == (3, "stopped")

@@ -44,7 +44,7 @@ def test_a_wrong_file_is_an_error_that_says_which(tmp_path, content):
     path = tmp_path / "geo.mmdb"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadSettings, match=r"CLICKTRAIL_INGEST__GEOIP_FILE=.*geo\.mmdb") as caught:
+    with pytest.raises(BadSettings, match=r"CLICKTRAIL_INGEST__GEOIP_DATABASE=.*geo\.mmdb") as caught:
         country.opened(path)
     assert "MMDB" in caught.value.remedy
 

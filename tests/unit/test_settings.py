@@ -102,6 +102,11 @@ def test_every_setting_says_what_it_means_and_secrets_are_masked(monkeypatch):
     assert (key["value"], key["source"]) == ("***", "env")
 
 
+def test_no_name_looks_like_a_file_that_holds_a_value():
+    """`X_FILE` is how the value of X is read from a file: a setting called so would be passed over in silence."""
+    assert [name for name in settings.names() if name.endswith("_FILE")] == []
+
+
 def test_the_key_of_hashes_is_set_or_kept_or_an_error(tmp_path):
     with pytest.raises(BadSettings, match="No key"):
         settings.Settings(data_dir=tmp_path).pii_secret()
