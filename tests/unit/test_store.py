@@ -134,8 +134,11 @@ def test_while_one_commits_the_next_sees_what_it_wrote_and_is_not_kept_with_it(s
     assert (store.get(b"a"), store.get(b"b")) == (b"1", b"1")
     assert (overlay.get(b"a"), overlay.get(b"b")) == (b"2", None)
     overlay.seal()
-    overlay.keep(None)  # a transaction that changed nothing in the changelog leaves the store where it stands
-    assert (store.get(b"a"), store.position) == (b"1", 8)
+    overlay.keep(9)
+    assert (store.get(b"a"), store.get(b"b")) == (b"2", None)
+    overlay.seal()
+    overlay.keep(None)  # a transaction without changes leaves the store where it stands
+    assert (store.get(b"a"), store.position) == (b"2", 9)
 
 
 def test_back_at_a_mark_nothing_was_written_since(overlay):
