@@ -42,6 +42,7 @@ GROUPS = (
     ("dlq", "Dead letters: records that no stage could process.", (("ls", "dlq:ls"), ("show", "dlq:show"))),
     ("users", "Who works in the workspace, and as what.", (("ls", "users:ls"), ("add", "users:add"), ("rm", "users:rm"))),
     ("tokens", "Keys of users to the API.", (("ls", "tokens:ls"), ("create", "tokens:create"), ("revoke", "tokens:revoke"))),
+    ("presets", "The senders that are known.", (("ls", "presets:ls"), ("show", "presets:show"))),
     ("config", "The settings of this process.", (("show", "config:show"), ("check", "config:check"))),
 )
 

@@ -129,6 +129,11 @@ def facts(evidence: dict[str, Any], path: str = "") -> list[str]:
     return lines
 
 
+def notes(parameters: dict[str, Any]) -> list[str]:
+    """Return what was there and could not be used: the pipeline's own notes beside the parameters, whose names stand in parentheses."""
+    return [f"{name[1:-1]}: {text}" for name, text in parameters.items() if name.startswith("(") and name.endswith(")")]
+
+
 def explained(row: dict[str, Any]) -> Explanation:
     """Return the explanation of a row of the event log."""
     reason = REASON_BY_CODE.get(row["reason"])
@@ -140,7 +145,7 @@ def explained(row: dict[str, Any]) -> Explanation:
         "reason": row["reason"],
         "message": row["message"],
         "steps": [sentence(row, step) for step in decoded(row["trace"]) or []],
-        "evidence": facts(decoded(row["evidence"]) or {}),
+        "evidence": facts(decoded(row["evidence"]) or {}) + notes(decoded(row["parameters"]) or {}),
         "because": sub_reason.text if sub_reason else None,
         "causes": [] if sub_reason or reason is None else list(reason.causes),
         "remedy": sub_reason.remedy if sub_reason else reason.remedy if reason else "",

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from console import filters
 from console.warehouse import Warehouse
-from schemas.entities import KIND_WORDS
+from schemas.policies import KIND_WORDS
 from sinks.pages import VIEW_STATUSES
 from sinks.schema import Column
 from sinks.tables import TABLES

@@ -5,16 +5,17 @@ forbid unknown fields, because a misspelt setting that is silently ignored costs
 a new version (streams/workspace.py), never an edit of what already judged payloads.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from schemas import presets
+from schemas.auth import Auth
 from schemas.mapping import Mapping, as_name_map
 from schemas.permissions import Role, current_role
 from schemas.policies import (
     AttributionOverrides,
     AttributionPolicy,
-    Auth,
     Currency,
     DedupPolicy,
     Entity,
@@ -22,22 +23,10 @@ from schemas.policies import (
     Name,
     Network,
     Secret,
+    SourceKind,
     TimeZone,
     Url,
 )
-
-SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
-KIND_WORDS: dict[str, str] = {
-    "postback": "Postback",
-    "webhook": "Webhook",
-    "api_call": "API Call",
-    "integration_script": "Integration Script",
-    "one_click_access": "One Click Access",
-    "upload": "Upload",
-    "feed": "Feed",
-    "referral": "Referral",
-}
-"""Kind of a source -> what the integration events log calls it (R02, R07)."""
 
 
 class Property(Entity):
@@ -49,12 +38,21 @@ class Property(Entity):
     attribution: AttributionPolicy = AttributionPolicy()
 
 
+def _preset(name: str) -> str:
+    presets.get(name)
+    return name
+
+
+PresetName = Annotated[str, AfterValidator(_preset), Field(json_schema_extra={"enum": list(presets.names())})]
+
+
 class Source(Entity):
     """A sender of payloads, bound to a property (A34, A39)."""
 
     id: Id
     name: Name
-    kind: SourceKind
+    kind: SourceKind = Field(description="may be left out where there is a preset")
+    preset: PresetName | None = Field(default=None, description="a known sender: its values are the defaults of all that follows")
     property_id: Id
     properties: list[Id] = Field(default_factory=list, description="further properties that the payload may name")
     mapping: Mapping = Mapping()
@@ -64,8 +62,35 @@ class Source(Entity):
     allow_ips: list[Network] = Field(default_factory=list, description="addresses or networks; empty: all")
     rate_limit_per_s: Annotated[float, Field(gt=0)] | None = None
     answer: str | None = Field(default=None, max_length=1000, description="plain text that the sender wants, for example OK")
-    default_currency: Currency = "USD"
-    timezone: TimeZone = Field(default="UTC", description="zone of times that are sent without one")
+    default_currency: Currency | None = Field(default=None, description="of amounts that name none; absent: the preset's, else USD")
+    timezone: TimeZone | None = Field(default=None, description="zone of times that are sent without one; absent: the preset's, else UTC")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        return presets.completed(data)
+
+    @model_validator(mode="after")
+    def _has_what_its_preset_needs(self) -> Self:
+        needed = presets.get(self.preset).needs_auth if self.preset else None
+        if needed and self.auth is None:
+            raise ValueError(f"auth: preset {self.preset} can't do without: {needed}")
+        return self
+
+    def settled(self) -> Self:
+        """This source with its preset's values where it has none of its own: what payloads are judged with."""
+        if self.preset is None:
+            return self
+        preset = presets.get(self.preset)
+        return self.model_copy(
+            update={
+                "mapping": presets.laid_over(self.mapping, preset.mapping),
+                "dedup": presets.over(self.dedup, preset.dedup),
+                "answer": preset.answer if self.answer is None else self.answer,
+                "default_currency": self.default_currency or preset.default_currency,
+                "timezone": self.timezone or preset.timezone,
+            }
+        )
 
 
 class TrafficSource(Entity):

@@ -50,7 +50,7 @@ class Event(TypedDict):
     ip: str | None  # the visitor's IP as the payload passes it (not the sender's)
     is_test: bool
     problem: tuple[str, str] | None  # (reason code, detail) found while reading: unauthorized_asset, unreadable_payload
-    parameters: dict[str, str]
+    parameters: dict[str, str]  # as sent; names in parentheses are notes of ours: (more), (time), (currency)
     payload: NotRequired[str]  # the payload's bytes when they are UTF-8
     payload_b64: NotRequired[str]  # otherwise, base64
     payload_sha256: str

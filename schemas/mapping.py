@@ -1,15 +1,18 @@
 """How a source's parameters, event names and status words translate to ours.
 
-Every field of ours has a list of addresses that are tried in order; the first value that is not empty wins. An address is a parameter's
-name (`sub_id`), a path into JSON, XML or a bracketed form (`order.customer.email`, `items.0.id`), or a constant (`=USD`). Case, `_` and
-`-` are ignored when names are compared, because senders' own documentation spells them in different ways. A field that the mapping
-does not name keeps the defaults below, so that a source without any mapping works with the common names; a field that it names has
-exactly the listed addresses: nothing is guessed beside them (an id guessed from the wrong slot is an Unknown click id that misleads).
+Every field of ours has a list of addresses (addresses.py) that are tried in order; the first value that is not empty wins. A field that
+the mapping does not name keeps what its source's preset says, else the defaults below, so that a source without any mapping works with the
+common names; a field that it names has exactly the listed addresses: nothing is guessed beside them (an id guessed from the wrong slot is
+an Unknown click id that misleads).
 """
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from schemas.addresses import NEGATION, parse
+from schemas.addresses import fold as fold  # noqa: PLC0414 - names are compared as the mapping compares them, also by the ledger
+from schemas.policies import Currency
 
 APPROVED, PENDING, REJECTED = "approved", "pending", "rejected"
 REVERSED, REFUNDED, CHARGEBACK = "reversed", "refunded", "chargeback"
@@ -30,27 +33,10 @@ _STATUS_WORDS: tuple[tuple[str, str], ...] = (
 STATUS_WORDS = {word: status for status, words in _STATUS_WORDS for word in words.split()}
 """Sender's word, case-folded -> canonical conversion status. A source's own map goes first; any other word is `unknown`."""
 
-CONSTANT, NEGATION = "=", "!"  # first characters of an address: a constant value; "the opposite of" (only for `test`: `!livemode`)
-LONGEST_ADDRESS = 200
-
-
-def fold(name: str) -> str:
-    """The form in which parameter names are compared: `Sub_ID`, `sub-id`, `subid` are one; `order[id]` is `order.id`."""
-    return name.lower().replace("_", "").replace("-", "").replace("[]", "").replace("[", ".").replace("]", "")
-
 
 def _address(text: str) -> str:
     """Check one address. ValueError names what is wrong; pydantic adds the place."""
-    bare = text.removeprefix(NEGATION)
-    if not bare.strip() or len(bare) > LONGEST_ADDRESS:
-        raise ValueError(f"an address has 1 to {LONGEST_ADDRESS} characters; leave the field out to keep its defaults")
-    if bare != bare.strip():
-        raise ValueError(f"{text!r} has blanks around it")
-    if bare.startswith(CONSTANT):
-        if bare == CONSTANT:
-            raise ValueError("a constant needs a value after '=', for example '=USD'")
-    elif "" in fold(bare).split("."):
-        raise ValueError(f"{text!r} has an empty part; a path looks like order.customer.email or items.0.id")
+    parse(text)
     return text
 
 
@@ -124,7 +110,10 @@ class Mapping(BaseModel):
     default_event: Word | None = Field(
         default=None, description="our name for an event without a name; absent: Lead when value is 0, else Purchase"
     )
-    minor_units: bool = Field(default=False, description="amounts are in cents (yen, fils: by currency)")
+    minor_units: bool | None = Field(default=None, description="amounts are in cents (yen, fils: by currency)")
+    decimals: dict[Currency, Annotated[int, Field(ge=0, le=6)]] = Field(
+        default_factory=dict, description="decimals of a currency where the sender's minor units differ from ISO 4217"
+    )
     date_formats: list[Annotated[str, AfterValidator(_date_format)]] = Field(
         default_factory=list, max_length=10, description="strptime formats, tried before the ISO and epoch forms"
     )

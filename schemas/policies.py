@@ -1,7 +1,7 @@
 """The policies of properties and sources, and the types that all settings share.
 
-How a click is found, what makes a duplicate, how a sender proves who it is. They stand apart from the entities because the stages read
-policies and the console edits entities.
+How a click is found, what makes a duplicate; how a sender proves who it is stands in auth.py. They stand apart from the entities because
+the stages read policies and the console edits entities.
 """
 
 import ipaddress
@@ -10,6 +10,18 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
+SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
+KIND_WORDS: dict[str, str] = {
+    "postback": "Postback",
+    "webhook": "Webhook",
+    "api_call": "API Call",
+    "integration_script": "Integration Script",
+    "one_click_access": "One Click Access",
+    "upload": "Upload",
+    "feed": "Feed",
+    "referral": "Referral",
+}
+"""Kind of a source -> what the integration events log calls it (R02, R07)."""
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 # Masked in repr and logs, in clear in JSON: settings.v1 must be able to give it back to the roles that check signatures.
@@ -94,33 +106,3 @@ class DedupPolicy(Entity):
     click_window_s: Seconds | None = Field(default=86_400, description="same click id, name, value and currency")
     payload_window_s: Seconds | None = Field(default=86_400, description="same bytes")
     attributes: list[Name] = Field(default_factory=list, max_length=10, description="parameters that also belong to the identity")
-
-
-class TokenAuth(Entity):
-    """A shared token, in a header or in a query parameter."""
-
-    kind: Literal["token"]
-    token: Secret
-    header: Name | None = None
-    parameter: Name | None = "token"
-
-
-class HmacAuth(Entity):
-    """A signature over the raw body."""
-
-    kind: Literal["hmac"]
-    secret: Secret
-    header: Name
-    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = Field(default="", description="what stands before the signature, for example sha256=")
-
-
-class StandardWebhookAuth(Entity):
-    """Signatures of standardwebhooks.com."""
-
-    kind: Literal["standard_webhooks"]
-    secret: Secret
-
-
-Auth = Annotated[TokenAuth | HmacAuth | StandardWebhookAuth, Field(discriminator="kind")]

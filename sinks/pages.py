@@ -14,7 +14,7 @@ The column `kind` keeps our own word. A conversion has no device of its own (a n
 # ruff: noqa: S608 - all that is pasted into SQL here are words and patterns of our own
 
 from schemas import pii
-from schemas.entities import KIND_WORDS
+from schemas.policies import KIND_WORDS
 from sinks.schema import TEXT_OR_NULL, TIME, WORD, WORD_OR_NULL, Column, View, quote
 from sinks.tables import VISITS
 

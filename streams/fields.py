@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from schemas.event import Event, Identifier
 from schemas.mapping import FIELDS, TEST, UNKNOWN
-from schemas.reasons import UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
+from schemas.reasons import PLACEHOLDER, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import identifiers, money
 from streams.macros import blank_kind, given
 from streams.shapes import Shape
-from streams.times import event_ms
+from streams.times import event_ms, why_received
 from streams.workspace import SourceRules
 
 MEMO_LIMIT = 1000  # words remembered per source; a sender that never repeats a word must not fill the memory
@@ -73,6 +73,8 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
         event["is_test"] = True
     if time:
         event["event_ms"] = event_ms(time, event["received_ms"], rules.zone, rules.date_formats)
+        if event["event_ms"] == event["received_ms"]:
+            _note_time(event, rules, time)
     if address:
         event["ip"] = identifiers.ip(address)
     if email or phone or external:
@@ -80,12 +82,12 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
 
 
 def _complete(first_found: Found, shape: Shape, parameters: dict[str, str]) -> Found:
-    """Fields with several addresses: the first value that is not empty, at last the constant."""
+    """Fields with several addresses or with transforms: the first value that is not empty, at last the constant."""
     found = list(first_found)
-    for field, names, constant in shape.alternatives:
+    for field, getters, constant in shape.alternatives:
         first = found[field]
         if not first or first.isspace():
-            others = (parameters[name] for name in names)
+            others = (get(parameters) for get in getters)
             found[field] = next((other for other in others if other and not other.isspace()), constant or first)
     return tuple(found)
 
@@ -96,20 +98,35 @@ def _click(first: str, shape: Shape, parameters: dict[str, str]) -> tuple[str | 
     problem = blank_kind(click_id) if click_id else None
     if click_id and not problem:
         return click_id, None
-    others = (given(parameters[name]) for name in shape.click_names)
+    others = (given(get(parameters)) for get in shape.clicks)
     other = next((value for value in others if value), None)
     return (other, None) if other else (None, problem)
 
 
 def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: str | None) -> None:
-    code = currency if currency == rules.currency else money.currency_code(currency)
+    code = named = currency if currency == rules.currency else money.currency_code(currency)
     if text:
         if code is None:
             code = money.currency_in(text) or rules.currency
-        event["value"] = money.amount(text, code, rules.minor_units)
+        event["value"] = money.amount(text, code, rules.minor_decimals)
         if event["value"] is None and given(text) is not None:  # half a sale is no sale: it must be seen, not recorded as 0
             event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
     event["currency"] = code
+    if named is None and currency:
+        _note(event, "currency", currency, f"is no currency, {code} was taken" if code else "is no currency")
+
+
+def _note_time(event: Event, rules: SourceRules, time: str) -> None:
+    cause = why_received(time, event["received_ms"], rules.zone, rules.date_formats)
+    if cause:
+        _note(event, "time", time, f"{cause}, the time of receipt was taken")
+
+
+def _note(event: Event, field: str, text: str, what: str) -> None:
+    """Leave a trace of a value that was there and could not be used: beside the parameters, in a name that no sender writes."""
+    text = text.strip()
+    if text and blank_kind(text) != PLACEHOLDER:
+        event["parameters"][f"({field})"] = f"{text[:40]!r} {what}"
 
 
 def _fill_words(event: Event, rules: SourceRules, name: str | None, status: str | None) -> None:
@@ -149,7 +166,7 @@ def _remember(memo: dict[str, _Words], text: str, found: _Words) -> _Words:
 
 
 def _is_test(shape: Shape, parameters: dict[str, str]) -> bool:
-    return any(parameters[name].strip().lower() in (_YES if marks else _NO) for name, marks in shape.tests)
+    return any((get(parameters) or "").strip().lower() in (_YES if marks else _NO) for get, marks in shape.tests)
 
 
 def _texts(email: str | None, phone: str | None, external: str | None, shape: Shape, parameters: dict[str, str]) -> list[tuple[str, str]]:
@@ -160,8 +177,8 @@ def _texts(email: str | None, phone: str | None, external: str | None, shape: Sh
     if phone:
         texts.append((identifiers.PHONE, phone))
     if external:
-        names = shape.external_names
-        texts += [(identifiers.EXTERNAL_ID, parameters[name]) for name in names] or [(identifiers.EXTERNAL_ID, external)]
+        found = [value for value in (get(parameters) for get in shape.externals) if value]
+        texts += [(identifiers.EXTERNAL_ID, value) for value in found or [external]]
     return texts
 
 

@@ -17,6 +17,7 @@ from schemas.mapping import DEFAULTS, UNKNOWN
 from schemas.reasons import UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import fields
 from streams.payload import KEPT_FIELDS, as_text, kept, read
+from streams.sealed import Read
 from streams.workspace import SourceRules, Workspace
 
 CONTEXT_LIMIT = 4096  # combinations of source, version, content type and method that are kept ready
@@ -48,6 +49,7 @@ class Context(NamedTuple):
     rules: SourceRules | None
     content_type: str
     method: str
+    read: Read
     blank: Event  # everything that does not depend on the payload
 
 
@@ -66,7 +68,7 @@ class Parser:
         headers = dict(record.headers)
         context = self._context(headers)
         query = headers.get(QUERY)
-        parameters, cause = read(value, context.content_type, context.method, as_text(query) if query else "")
+        parameters, cause = context.read(value, context.content_type, context.method, as_text(query) if query else "")
         event = context.blank.copy()
         event["event_id"] = event_id(self._epoch, record.partition, record.offset)
         event["topic"], event["partition"], event["offset"] = record.topic, record.partition, record.offset
@@ -92,7 +94,7 @@ class Parser:
         """The record key of a payload that is about to be produced with these headers: `home` of the event that it will be."""
         found = dict(headers)
         query = found.get(QUERY)
-        parameters, cause = read(value, _text(found.get(CONTENT_TYPE)), _text(found.get(METHOD)), as_text(query) if query else "")
+        parameters, cause = rules.read(value, _text(found.get(CONTENT_TYPE)), _text(found.get(METHOD)), as_text(query) if query else "")
         digest = _fingerprint(value, query) if query else sha256(value).hexdigest()
         if cause:
             return home_of(rules.account_id, rules.property_id, None, None, None, digest)
@@ -112,7 +114,7 @@ class Parser:
     def _resolve(self, source_id: str, version_text: str, content_type: str, method: str) -> Context:
         version = _version(version_text)
         rules = None if version is None else self._workspace.source(source_id, version)
-        return Context(rules, content_type, method, _blank(source_id, version, rules))
+        return Context(rules, content_type, method, rules.read if rules else read, _blank(source_id, version, rules))
 
 
 def home(event: Event) -> str:

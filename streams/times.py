@@ -5,6 +5,7 @@ without a zone is in the source's own. Nothing here reads a clock: parts that ar
 be read, lies before 2000 or after receipt counts as the time of receipt (senders' clocks run ahead; a click must not come "after" a sale).
 """
 
+import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo
@@ -16,7 +17,13 @@ _ZONES = {
     "UTC": 0, "GMT": 0, "Z": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
     "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9,
 }  # fmt: skip
-_FORMATS = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%Y-%m-%d %H:%M:%S.%f")
+# Only forms that can be read in one way: 05/11/2025 is a day in May or in November, and needs a date format of the mapping.
+_FORMATS = (
+    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%Y-%m-%d %H:%M:%S.%f",
+    "%Y%m%d%H%M%S", "%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%b %d, %Y %I:%M:%S %p", "%b %d, %Y %I:%M %p", "%b %d, %Y",
+)  # fmt: skip
+_OFFSET = re.compile(r"(?:UTC|GMT)([+-])(\d{1,2})(?::?(\d{2}))?")
+_HALF_DAY = re.compile(r"(?i)\d\s*[ap]\.?m\.?(?![a-z])")  # the mail parser would drop it: 3 PM would be 3 in the night
 
 
 def event_ms(text: str | None, received_ms: int, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> int:
@@ -30,6 +37,16 @@ def event_ms(text: str | None, received_ms: int, zone: tzinfo = UTC, formats: tu
     if found is None or not EARLIEST_MS <= found <= received_ms:
         return received_ms
     return found
+
+
+def why_received(text: str, received_ms: int, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> str | None:
+    """Why `event_ms` took the time of receipt for this text; None when it says just that time."""
+    found = read(text.strip(), zone, formats)
+    if found is None:
+        return "is no time that can be read"
+    if found == received_ms:
+        return None
+    return "lies after receipt" if found > received_ms else "lies before the year 2000"
 
 
 def read(text: str, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> int | None:
@@ -66,6 +83,8 @@ def _written(text: str, zone: tzinfo) -> int | None:
         found = _by_format(text, form, zone)
         if found is not None:
             return found
+    if _HALF_DAY.search(text):
+        return None
     try:
         return _ms(parsedate_to_datetime(text), zone)
     except (ValueError, OverflowError, TypeError, IndexError):
@@ -77,9 +96,9 @@ def _named_zone(text: str, zone: tzinfo) -> tuple[str, tzinfo]:
     head, _, last = text.rpartition(" ")
     if not head:
         return text, zone
-    hours = _ZONES.get(last.strip("()").upper())
-    if hours is not None:
-        return head, timezone(timedelta(hours=hours))
+    named = _offset(last.strip("()").upper())
+    if named is not None:
+        return head, named
     if "/" in last and last[0].isalpha():
         try:
             return head, ZoneInfo(last)
@@ -88,6 +107,18 @@ def _named_zone(text: str, zone: tzinfo) -> tuple[str, tzinfo]:
     if last[0] in "+-" and last[1:].replace(":", "").isdigit():
         return head + last, zone  # "2026-11-23 10:00:00 +0100"
     return text, zone
+
+
+def _offset(name: str) -> tzinfo | None:
+    """The zone of an abbreviation, or of a form such as GMT+1 and UTC-05:30."""
+    hours = _ZONES.get(name)
+    if hours is not None:
+        return timezone(timedelta(hours=hours))
+    found = _OFFSET.fullmatch(name)
+    if found is None:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3] or 0)
+    return timezone(timedelta(minutes=minutes if found[1] == "+" else -minutes)) if minutes < 24 * 60 else None
 
 
 def _by_format(text: str, form: str, zone: tzinfo) -> int | None:

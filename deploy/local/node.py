@@ -38,6 +38,8 @@ SETTINGS = {
     # Topics are made from the topology; a typo must fail instead of making one with wrong settings.
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",  # default 3 s of waiting for members that do not come
+    # What a worker that was killed for good left open blocks read_committed readers until its timeout is noticed: every 10 s by default.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # After kill -9 the restarted controller takes the dead broker for living until its session ends (KAFKA-19047), and the broker
     # asks again after 0.1, 0.3, 0.7, 1.5, 3.1, 6.3, 12.7 s: with the default 9 s a restart takes 13 s, with this one 4.
     "broker.session.timeout.ms": "2900",

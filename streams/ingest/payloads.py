@@ -99,14 +99,14 @@ class Tally:
 async def bulk(context: Context, arrival: Arrival, source_id: str) -> web.Response:
     """Take NDJSON, one payload a line. 202 with counts; when it must stop midway, the error says how many lines are safe.
 
-    Authenticated by token only: a signature covers a body that is never held as a whole. The lines of one call share its receipt.
+    Authenticated by token or password only: a signature covers a body that is never held as a whole. The lines of one call share its receipt.
     """
     door = context.doors.of(source_id)
     ip = arrival.ip(context.trusted_proxies)
     door.admit(ip, 0)
     source = door.rules.source
     if source.auth is not None:
-        if source.auth.kind != "token":
+        if source.auth.kind not in {"token", "basic"}:
             raise Refused("forbidden", "A source with signatures takes no bulk uploads.")
         auth.check(source.auth, arrival.request.headers, arrival.query, Body(b"", b""))
     reader = Reader(arrival.request, context.meter, context.max_payload_bytes)

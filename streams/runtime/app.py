@@ -5,7 +5,7 @@ Faust's tables, serializers, offset commits, exactly-once setting and web view s
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ import faust
 import structlog
 from aiokafka import TopicPartition
 
-from streams.runtime.shell import Task
+from streams.runtime.membership import Member
+from streams.runtime.meter import Meter
+from streams.runtime.outbox import Outbox
+from streams.runtime.shell import Shell
 from streams.runtime.store import Store
+from streams.runtime.task import Chunk, Task
 from streams.runtime.transport import ChunkTransport
 from streams.runtime.worker import fail_at_once
 from streams.stage import Stage
@@ -33,7 +37,7 @@ StageFactory = Callable[[], Stage]
 
 
 class Tasks:
-    """The tasks of this worker, one per assigned partition number."""
+    """The tasks of this worker, one per assigned partition number; a new shell for each assignment, the same outboxes for all of them."""
 
     def __init__(self, app: "RoleApp", role: Role, stage: StageFactory, state_dir: Path, commit_interval_s: float) -> None:
         self._app = app
@@ -41,32 +45,50 @@ class Tasks:
         self._stage = stage
         self._state_dir = state_dir
         self._commit_interval_s = commit_interval_s
-        self.by_partition: dict[int, Task] = {}
+        instance = app.conf.consumer_group_instance_id
+        self._outboxes = tuple(Outbox(app.kafka, app.conf.id, f"{instance}-{number}") for number in range(2))
+        self._meter = Meter(role.name)
+        self._shell: Shell | None = None
+
+    @property
+    def by_partition(self) -> Mapping[int, Task]:
+        """The tasks by their partition."""
+        return self._shell.tasks if self._shell else {}
+
+    def put(self, chunk: Chunk) -> int:
+        """Give a chunk to its task; returns how many wait there."""
+        return self._shell.put(chunk) if self._shell else 0
 
     def _new(self, partition: int) -> Task:
         assert self._role.changelog is not None, "a role of stages keeps state"
-        return Task(
-            self._app.kafka, self._app.conf.id, partition, self._stage(),
-            store=Store(self._state_dir / self._role.name / str(partition)),
-            changelog_topic=self._role.changelog.name,
-            commit_interval_s=self._commit_interval_s,
-            on_drained=self._app.resume,
-        )  # fmt: skip
+        store = Store(self._state_dir / self._role.name / str(partition))
+        return Task(self._app.kafka, partition, self._stage(), store=store, changelog_topic=self._role.changelog.name, meter=self._meter)
 
     async def revoke(self) -> None:
         """Close all tasks: every rebalance takes all partitions away and gives them anew."""
-        tasks, self.by_partition = self.by_partition, {}
-        await asyncio.gather(*(task.close() for task in tasks.values()))
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            await shell.close()
 
-    async def assign(self, partitions: Iterable[int]) -> None:
-        """Open a task per partition; returns when every former owner is fenced."""
+    async def assign(self, inputs: Iterable[TopicPartition], member: Member) -> None:
+        """A task per partition number; returns when every former owner's transactions are decided."""
         await self.revoke()
-        tasks = {partition: self._new(partition) for partition in sorted(partitions)}
-        await asyncio.gather(*(task.open() for task in tasks.values()))
-        for task in tasks.values():
-            task.start(self._app.fail)
-        self.by_partition = tasks
-        log.info("assigned", role=self._role.name, partitions=sorted(tasks))
+        ours = {TopicPartition(*at) for at in inputs}
+        await asyncio.gather(*(outbox.open() for outbox in self._outboxes))
+        if ours:
+            for outbox in self._outboxes:
+                await outbox.settle(member, ours)
+        tasks = [self._new(partition) for partition in sorted({at.partition for at in ours})]
+        self._shell = Shell(
+            tasks, self._outboxes, commit_interval_s=self._commit_interval_s, meter=self._meter, on_drained=self._app.resume
+        )
+        self._shell.start(self._app.fail)
+        log.info("assigned", role=self._role.name, partitions=[task.partition for task in tasks])
+
+    async def close(self) -> None:
+        """Let the running transaction end, for good."""
+        await self.revoke()
+        await asyncio.gather(*(outbox.close() for outbox in self._outboxes))
 
 
 class RoleApp(faust.App):  # type: ignore[misc]
@@ -87,7 +109,6 @@ class RoleApp(faust.App):  # type: ignore[misc]
         """`kafka` are aiokafka's connection settings; `instance` names this worker for ever: its static membership and state folder."""
         self.kafka = kafka
         self.chunk_records = chunk_records
-        self.tasks = Tasks(self, role, stage, state_dir / instance, commit_interval_s)
         state_dir.joinpath(instance).mkdir(parents=True, exist_ok=True)
         super().__init__(
             group,
@@ -111,6 +132,7 @@ class RoleApp(faust.App):  # type: ignore[misc]
             datadir=str(state_dir / instance / "faust"),
             store="memory://",
         )
+        self.tasks = Tasks(self, role, stage, state_dir / instance, commit_interval_s)
         topics = self.topic(*(topic.name for topic in role.inputs), acks=False)
         self.agent(topics, name=f"{group}.judge")(self._judge)
 
@@ -120,9 +142,7 @@ class RoleApp(faust.App):  # type: ignore[misc]
     async def _judge(self, stream: Any) -> None:
         """The agent: gives each chunk to its partition's task and never raises."""
         async for event in stream.events():
-            chunk = event.message.value
-            task = self.tasks.by_partition.get(chunk.at.partition)
-            if task is not None and task.put(chunk) >= HIGH_RECORDS_CHUNKS:
+            if self.tasks.put(event.message.value) >= HIGH_RECORDS_CHUNKS:
                 self.consumer.on_buffer_full(event.message.tp)
 
     def resume(self, at: TopicPartition) -> None:
@@ -146,8 +166,8 @@ class RoleApp(faust.App):  # type: ignore[misc]
         await super().on_start()
 
     async def on_stop(self) -> None:
-        """Let the running transactions end before Faust stops its services."""
-        await self.tasks.revoke()
+        """Let the running transaction end before Faust stops its services."""
+        await self.tasks.close()
         await super().on_stop()
 
     async def crash(self, reason: BaseException) -> None:

@@ -84,15 +84,16 @@ class Store:
 
 
 class Overlay:
-    """The State that a stage sees: this chunk's writes over this transaction's over the store's."""
+    """The State that a stage sees: this chunk's writes over this transaction's, over those of the one that is committing, over the store's."""
 
-    __slots__ = ("_chunk", "_get", "_store", "_transaction")
+    __slots__ = ("_chunk", "_committing", "_get", "_store", "_transaction")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._get = store.get
         self._chunk: dict[bytes, bytes | None] = {}
         self._transaction: dict[bytes, bytes | None] = {}
+        self._committing: dict[bytes, bytes | None] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None."""
@@ -100,6 +101,8 @@ class Overlay:
             return self._chunk[key]
         if key in self._transaction:
             return self._transaction[key]
+        if key in self._committing:
+            return self._committing[key]
         value: bytes | None = self._get(key)
         return value
 
@@ -121,11 +124,24 @@ class Overlay:
         """Take back changes that `accept_chunk` gave, as the current chunk's: a chunk that was judged in pieces becomes one again."""
         self._chunk.update(changes)
 
+    def mark(self) -> dict[bytes, bytes | None]:
+        """What the transaction has written so far, for `return_to`."""
+        return dict(self._transaction)
+
+    def return_to(self, mark: dict[bytes, bytes | None]) -> None:
+        """Forget what was written since the mark."""
+        self._transaction, self._chunk = mark, {}
+
     def drop_chunk(self) -> None:
         """Forget the chunk's writes: it raised, and is judged again record by record."""
         self._chunk = {}
 
-    def keep(self, position: int) -> None:
-        """After the commit: write the transaction's changes to the store."""
-        self._store.write(self._transaction.items(), position)
-        self._transaction = {}
+    def seal(self) -> None:
+        """The transaction commits; what is written from now on belongs to the next one."""
+        self._committing, self._transaction = self._transaction, {}
+
+    def keep(self, position: int | None) -> None:
+        """After the commit: write the transaction's changes to the store. None: it had none."""
+        if position is not None:
+            self._store.write(self._committing.items(), position)
+        self._committing = {}

@@ -7,7 +7,8 @@ value is a Chunk; flow control, generations and the agents' streams stay Faust's
 - The consumer is `read_committed` (the inputs are written in transactions) and polls for 100 ms, not 1.5 s.
 - Nothing is committed by Faust: offsets go into the tasks' transactions. Its gap bookkeeping would commit past an unfinished chunk
   (`_add_gap` covers the message's own offset), so it is a no-op; acknowledgements are off.
-- Tasks are closed before Faust hears of a revocation, and opened (the old owner fenced) before Faust seeks to the committed offsets.
+- Tasks are closed before Faust hears of a revocation, and opened (the old owner's transactions decided) before Faust seeks to the
+  committed offsets.
 - Each chunk knows where its fetch began, so that a task notices if one before it never arrived.
 """
 
@@ -20,7 +21,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.runtime.fetched import Fetched
-from streams.runtime.shell import Chunk
+from streams.runtime.membership import Member
+from streams.runtime.task import Chunk
 from streams.stage import Record
 
 MAX_FETCH_BYTES = 4 << 20  # per partition and fetch
@@ -53,6 +55,11 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             heartbeat_interval_ms=HEARTBEAT_MS,
             metadata_max_age_ms=30_000,
         )
+
+    def member(self, generation: int) -> Member:
+        """Who we are in this generation of the group."""
+        conf = self.app.conf
+        return Member(conf.id, generation, self._consumer._coordinator.member_id, conf.consumer_group_instance_id)  # noqa: SLF001
 
     def stable_end(self, at: TopicPartition) -> int | None:
         """The last stable offset of an assigned partition, None when it is not known."""
@@ -128,8 +135,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Fence the former owners, then let Faust seek to the offsets they committed."""
-        await self.app.tasks.assign({tp.partition for tp in assigned})
+        """Wait until the former owners' transactions are decided, then let Faust seek to the offsets they committed."""
+        await self.app.tasks.assign(assigned, self._thread.member(generation_id))
         await super().on_partitions_assigned(assigned, generation_id)
 
 

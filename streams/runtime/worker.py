@@ -63,4 +63,5 @@ def run_until_signal(start: Service, stop: Service) -> None:
             logging.shutdown()
             os._exit(0)
 
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # Faust's consumer has a thread and a loop of its own
     uvloop.run(life())

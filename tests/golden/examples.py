@@ -7,6 +7,7 @@ expected text stands for the event id of the first payload. A field that the exp
 import json
 from base64 import b64decode
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -18,12 +19,13 @@ from schemas.event import CONTENT_TYPE, METHOD, QUERY
 from streams.identifiers import key
 from streams.runtime.memory import Memory
 from streams.workspace import Workspace
+from tests.senders import clickbank
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "examples"
 PII = b"memory"
 KINDS = ("email", "phone", "external_id", "ip")
 LINKS = {"duplicate_of": "duplicate_of", "parent": "parent_event_id"}
-BODIES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+BODIES = {"json": "application/json", "sealed": "application/json", "form": "application/x-www-form-urlencoded"}
 
 
 def names():
@@ -65,7 +67,7 @@ def receive(memory, step):
     if "visit" in step:
         memory.visit(visit(memory.workspace, **step["visit"]))
         return None
-    value, headers = _body(step["payload"])
+    value, headers = body_of(step["payload"], memory.workspace)
     record = memory.payload(step["payload"]["source"], value, received_ms=ms(step["payload"]["at"]), headers=headers)
     return f"e1-{record.partition}-{record.offset}"
 
@@ -81,7 +83,8 @@ def visit(workspace, click_id=None, at="", property="shop", received=None, campa
     }  # fmt: skip
 
 
-def _body(payload):
+def body_of(payload, workspace):
+    """(bytes, headers) of a payload. `sealed` is what ClickBank encrypts: the example shows what is inside."""
     headers = {}
     if payload.get("method") == "GET":
         return payload["query"].encode(), {METHOD: "GET"}
@@ -89,6 +92,10 @@ def _body(payload):
         headers[QUERY] = payload["query"]
     if "json" in payload:
         value = orjson.dumps(payload["json"])
+    elif "sealed" in payload:
+        secret = workspace.get("source", payload["source"]).auth.secret.get_secret_value()
+        clear = orjson.dumps(payload["sealed"])
+        value = clickbank(secret, clear, sha256(clear).digest()[:16])
     elif "form" in payload:
         value = urlencode(payload["form"]).encode()
     elif "text" in payload:

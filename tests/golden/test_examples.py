@@ -71,4 +71,4 @@ def test_every_row_of_the_acceptance_table_is_proved():
 
 
 def test_there_are_enough_examples():
-    assert len(names()) >= 70
+    assert len(names()) >= 160

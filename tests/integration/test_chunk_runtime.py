@@ -173,10 +173,25 @@ async def test_killed_between_two_steps(kafka, prefix, toys, point):
     """Ended exactly after each arrow of the shell, twice: the successor makes of it what an unbroken run would have made."""
     (worker,) = toys("a")
     await produce(kafka, prefix, 3_000)
+    load = asyncio.create_task(produce(kafka, prefix, 6_000, seed=2, rate=1_000))
     for nth in (1, 3):
         worker.start(CLICKTRAIL_FAILPOINT=f"{point}:{nth}")
         assert await asyncio.to_thread(worker.process.wait, 30) == 99, "the failpoint was reached"
     worker.start()
+    await load
+    inputs = await inputs_of(kafka, prefix)
+    check(inputs, await wait_for_outputs(kafka, f"{prefix}.out", len(inputs)))
+
+
+@pytest.mark.parametrize("point", ["after_produce", "before_commit", "after_commit"])
+async def test_a_worker_that_dies_for_good_is_succeeded_by_another(kafka, prefix, toys, point):
+    """Nobody comes back under its name: its last transaction, with offsets in it or without, ends by its timeout, and nobody reads before."""
+    dying, heir = toys("a", "b")
+    dying.start(CLICKTRAIL_FAILPOINT=f"{point}:20")
+    heir.start()
+    load = asyncio.create_task(produce(kafka, prefix, 16_000, rate=2_000))
+    assert await asyncio.to_thread(dying.process.wait, 30) == 99
+    await load
     inputs = await inputs_of(kafka, prefix)
     check(inputs, await wait_for_outputs(kafka, f"{prefix}.out", len(inputs)))
 

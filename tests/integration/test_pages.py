@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas import pii
-from schemas.entities import KIND_WORDS, SourceKind
+from schemas.policies import KIND_WORDS, SourceKind
 from sinks import migrations
 from sinks.feeds import FEEDS
 from sinks.queries import recipes

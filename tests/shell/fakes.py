@@ -1,10 +1,10 @@
-"""What a task asks of Kafka and RocksDB, written down instead of done."""
+"""What a shell asks of Kafka and RocksDB, written down instead of done."""
+
+import asyncio
 
 
 class FakeOutbox:
     """A producer whose every batch gets the next offset of its partition; `fail_at` names the step that breaks."""
-
-    group = "group"
 
     def __init__(self, actions, fail_at=None):
         self.actions, self.fail_at = actions, fail_at
@@ -12,11 +12,11 @@ class FakeOutbox:
         self.changes = 0
         self.is_idle = True
         self.gate = None  # an Event that the commit waits for
+        self.before = None
+        self.is_flushed = asyncio.Event()
 
-    async def open(self):
-        self._do("fence")
-
-    async def begin(self):
+    async def begin(self, before=None):
+        self.before, self.is_flushed = before, asyncio.Event()
         self.is_idle = False
         self._do("begin")
 
@@ -32,11 +32,9 @@ class FakeOutbox:
         if self.gate is not None:
             await self.gate.wait()
         self._do("commit", dict(offsets))
+        self.is_flushed.set()
         self.is_idle = True
-        return {("changelog", 0): 100 + self.changes} if self.changes else {}
-
-    async def close(self):
-        self._do("stop")
+        return {("changelog", n): 100 + self.changes for n in range(2)} if self.changes else {}
 
     def _do(self, name, *what):
         if name == self.fail_at:

@@ -1,7 +1,7 @@
-"""The ordered list of actions of a task is the guarantee: fence, restore, then [begin, judge, send, send changes, commit, keep] repeated.
+"""The ordered list of actions of a worker is the guarantee: restore, then [begin, judge, send, send changes, commit, keep] repeated.
 
-Outbox, store and restore are fakes that write down what was asked of them; the stage is a function that counts. What is not in the list did
-not happen, and what comes before `commit` is gone when the process dies before it.
+Outboxes, stores and restore are fakes that write down what was asked of them; the stage is a function that counts. What is not in the list
+did not happen, and what comes before `commit` is gone when the process dies before it.
 """
 
 import asyncio
@@ -10,8 +10,10 @@ from collections import Counter
 import pytest
 from aiokafka import TopicPartition
 
-from streams.runtime import poison, shell
-from streams.runtime.shell import Chunk, LostChunkError, Task
+from streams.runtime import poison, shell, task
+from streams.runtime.meter import Meter
+from streams.runtime.shell import Shell
+from streams.runtime.task import Chunk, LostChunkError, Task
 from streams.stage import MustWait, Record
 from tests.shell.fakes import FakeOutbox, FakeStore, entry_of
 
@@ -51,20 +53,25 @@ class Later(MustWait):
 
 
 class Bench:
-    """A task between fakes."""
+    """A shell between fakes: two outboxes, and a task for each of `partitions`."""
 
-    def __init__(self, monkeypatch, *, interval_s=5.0, fail_at=None, **stage):
+    def __init__(self, monkeypatch, *, interval_s=5.0, fail_at=None, partitions=1, **stage):
         self.actions = []
-        self.outbox = FakeOutbox(self.actions, fail_at)
+        self.outboxes = [FakeOutbox(self.actions, fail_at), FakeOutbox(self.actions, fail_at)]
         self.store = FakeStore(self.actions)
         self.errors = []
         self.drained = []
-        monkeypatch.setattr(shell, "Outbox", lambda *_: self.outbox)
-        monkeypatch.setattr(shell.changelog, "restore", self.restore)
-        self.task = Task(
-            {}, "group", 0, Stage(self.actions, **stage), store=self.store, changelog_topic="changelog", commit_interval_s=interval_s,
-            on_drained=self.drained.append,
-        )  # fmt: skip
+        monkeypatch.setattr(task.changelog, "restore", self.restore)
+        meter = Meter("group")
+        self.tasks = [
+            Task({}, n, Stage(self.actions, **stage), store=self.store if n == 0 else FakeStore(self.actions), changelog_topic="changelog", meter=meter)
+            for n in range(partitions)
+        ]  # fmt: skip
+        self.shell = Shell(self.tasks, self.outboxes, commit_interval_s=interval_s, meter=meter, on_drained=self.drained.append)
+
+    @property
+    def task(self):
+        return self.tasks[0]
 
     async def restore(self, kafka, topic, partition, store, report):
         self.actions.append(("restore",))
@@ -73,21 +80,31 @@ class Bench:
         return 1
 
     async def live(self, *chunks, until=None):
-        """Open, take the chunks, and go on until they are committed (or something failed)."""
+        """Take the chunks, start, and go on until they are committed (or something failed)."""
         for chunk in chunks:
-            self.task.put(chunk)
-        await self.task.open()
-        self.task.start(self.failed)
+            self.shell.put(chunk)
+        self.shell.start(self.failed)
         await self.settle(until)
 
+    @property
+    def is_idle(self):
+        has_work = any(each.waiting or each.progress.state != "running" for each in self.tasks)
+        return (
+            not has_work and all(outbox.is_idle for outbox in self.outboxes) and self.names().count("begin") == self.names().count("commit")
+        )
+
     async def settle(self, until=None):
-        until = until or (lambda: self.task._inbox.empty() and self.outbox.is_idle and self.task.progress.state == "running")
         async with asyncio.timeout(5):
-            while not self.errors and not until():  # noqa: ASYNC110 - it waits for a state, not for an event
+            while not self.errors and not (until() if until else self.is_idle):  # noqa: ASYNC110 - it waits for a state, not for an event
                 await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
     async def failed(self, error):
         self.errors.append(error)
+
+    @property
+    def records(self):
+        return [record for outbox in self.outboxes for record in outbox.records]
 
     def names(self):
         return [action[0] for action in self.actions]
@@ -114,7 +131,6 @@ async def test_the_order_of_actions(bench):
     b = bench()
     await b.live(chunk(0, 4))
     assert b.actions == [
-        ("fence",),
         ("restore",),
         ("begin",),
         ("judge", [0, 1, 2, 3]),
@@ -130,7 +146,7 @@ async def test_chunks_that_wait_share_a_transaction(bench):
     """And see each other's state before it is kept."""
     b = bench()
     await b.live(chunk(0, 2), chunk(0, 1, OTHER), chunk(2, 4))
-    assert b.names() == ["fence", "restore", "begin", *ONE, *ONE, *ONE, "commit", "keep"]
+    assert b.names() == ["restore", "begin", *ONE, *ONE, *ONE, "commit", "keep"]
     assert b.actions[-2] == ("commit", {AT: 4, OTHER: 1})
     assert b.sent() == [b"0:1", b"1:1", b"0:2", b"2:1", b"3:3"]
     assert b.drained == [AT, OTHER, AT]
@@ -139,24 +155,24 @@ async def test_chunks_that_wait_share_a_transaction(bench):
 async def test_a_transaction_ends_at_the_interval(bench):
     b = bench(interval_s=0)
     await b.live(chunk(0, 2), chunk(2, 4))
-    transaction = ["begin", *ONE, "commit", "keep"]
-    assert b.names() == ["fence", "restore", *transaction, *transaction]
+    assert b.names() == ["restore", "begin", *ONE, "begin", *ONE, "commit", "keep", "commit", "keep"]
+    assert [action[1] for action in b.actions if action[0] == "commit"] == [{AT: 2}, {AT: 4}]
 
 
 async def test_a_quiet_task_commits_at_once(bench):
     b = bench()
     await b.live(chunk(0, 2))
-    b.task.put(chunk(2, 3))
+    b.shell.put(chunk(2, 3))
     await b.settle(lambda: b.task.progress.commits == 2)
     transaction = ["begin", *ONE, "commit", "keep"]
-    assert b.names() == ["fence", "restore", *transaction, *transaction]
+    assert b.names() == ["restore", *transaction, *transaction]
 
 
 async def test_a_chunk_without_outputs_still_commits_its_offsets(bench):
     """A fetch of transaction markers only: the position moves on, nothing is judged or kept."""
     b = bench()
     await b.live(Chunk(AT, [], 0, 5))
-    assert b.actions == [("fence",), ("restore",), ("begin",), ("commit", {AT: 5})]
+    assert b.actions == [("restore",), ("begin",), ("commit", {AT: 5})]
 
 
 async def test_a_repeat_is_cut_off(bench):
@@ -178,7 +194,7 @@ async def test_a_hole_is_fatal(bench):
     await b.live(chunk(0, 4), chunk(5, 6))
     assert isinstance(b.errors[0], LostChunkError)
     assert "position is 4, the next chunk begins at 5" in str(b.errors[0])
-    assert b.names() == ["fence", "restore", "begin", *ONE]
+    assert b.names() == ["restore", "begin", *ONE]
 
 
 async def test_an_unknown_beginning_is_only_believed_at_first(bench):
@@ -197,9 +213,9 @@ async def test_what_must_wait_is_judged_again_from_the_start(bench):
 
 async def test_what_never_comes_makes_the_record_poison(bench, monkeypatch):
     monkeypatch.setattr(shell, "LONGEST_WAIT_S", 0.02)
-    b = bench(waits=[Later(10**9)] * 2)
+    b = bench(waits=[Later(10**9)] * 3)
     await b.live(chunk(0, 2))
-    assert b.judged() == [[0, 1], [0], [1]]
+    assert b.judged() == [[0, 1], [0, 1], [0], [1]]
     assert b.sent() == [b"1:1"]
     assert b.sent("dlq.payloads") == [b"v0"]
 
@@ -207,7 +223,7 @@ async def test_what_never_comes_makes_the_record_poison(bench, monkeypatch):
 async def test_many_records_that_wait_in_vain_do_not_wait_one_after_the_other(bench, monkeypatch):
     """The watchdog ends a process whose chunk does not move; its successor would wait in the same place."""
     monkeypatch.setattr(shell, "LONGEST_WAIT_S", 0.05)
-    b = bench(waits=[Later(10**9)] * 11)
+    b = bench(waits=[Later(10**9)] * 12)
     began = asyncio.get_running_loop().time()
     await b.live(chunk(0, 10))
     assert asyncio.get_running_loop().time() - began < 3 * 0.05
@@ -228,7 +244,7 @@ async def test_poison_is_found_record_by_record(bench):
 async def test_a_dead_letter_has_its_bytes_and_coordinates(bench):
     b = bench(bad=[2])
     await b.live(chunk(2, 3))
-    topic, partition, key, value, headers = b.outbox.records[0]
+    topic, partition, key, value, headers = b.records[0]
     assert (topic, partition, key, value) == ("dlq.payloads", 0, b"k2", b"v2")
     said = dict(headers)
     assert said["origin_topic"] == b"payloads"
@@ -268,16 +284,15 @@ async def test_the_owner_after_a_failed_commit_ends_where_one_that_never_failed_
 
 async def test_close_lets_the_transaction_end_and_drops_what_waits(bench):
     b = bench()
-    gate = b.outbox.gate = asyncio.Event()
+    gate = b.outboxes[0].gate = asyncio.Event()
     await b.live(chunk(0, 2), until=lambda: "send" in b.names())
-    b.task.put(chunk(2, 4))
-    closing = asyncio.create_task(b.task.close())
+    closing = asyncio.create_task(b.shell.close())
     await asyncio.sleep(0)
-    b.task.put(chunk(4, 6))
+    b.shell.put(chunk(2, 4))
     gate.set()
     await closing
     assert b.judged() == [[0, 1]]
-    assert b.names()[-4:] == ["commit", "keep", "stop", "close"]
+    assert b.names()[-3:] == ["commit", "keep", "close"]
     assert b.task.progress.state == "closed"
     assert b.errors == []
 
@@ -287,3 +302,79 @@ async def test_inputs_keep_their_own_positions(bench):
     await b.live(chunk(0, 2), chunk(7, 9, OTHER), chunk(2, 3), chunk(9, 10, OTHER))
     assert Counter(len(offsets) for offsets in b.judged()) == {2: 2, 1: 2}
     assert b.actions[-2] == ("commit", {AT: 3, OTHER: 10})
+
+
+async def test_all_partitions_share_a_transaction_and_take_turns(bench):
+    """One commit for the worker: the offsets of every task that was touched, then each one's state."""
+    b = bench(partitions=2)
+    there = TopicPartition("payloads", 1)
+    await b.live(chunk(0, 2), chunk(2, 3), chunk(0, 1, there))
+    assert b.names() == ["restore", "restore", "begin", *ONE, *ONE, *ONE, "commit", "keep", "keep"]
+    assert b.judged() == [[0, 1], [0], [2]]
+    assert ("commit", {AT: 3, there: 1}) in b.actions
+
+
+async def test_a_task_that_was_not_touched_commits_nothing(bench):
+    b = bench(partitions=2)
+    there = TopicPartition("payloads", 1)
+    await b.live(chunk(0, 2), chunk(0, 1, there))
+    b.shell.put(chunk(2, 3))
+    await b.settle(lambda: b.names().count("keep") == 3)
+    assert [action[1] for action in b.actions if action[0] == "commit"] == [{AT: 2, there: 1}, {AT: 3}]
+
+
+async def test_what_must_wait_holds_its_own_task_only(bench):
+    """Its chunk is judged when what it waits for has come, and before the chunks behind it; the others are committed meanwhile."""
+    b = bench(partitions=2)
+    there = TopicPartition("payloads", 1)
+    later = Later(20)
+    b.tasks[0]._stage.waits = [later]
+    await b.live(chunk(0, 2), chunk(2, 3), chunk(0, 1, there), until=lambda: b.names().count("commit") == 1)
+    assert ("commit", {there: 1}) in b.actions
+    await b.settle()
+    assert b.judged() == [[0, 1], [0], [0, 1], [2]]
+    assert b.actions[-2] == ("commit", {AT: 3})
+
+
+async def test_what_must_wait_behind_poison_undoes_the_records_before_it(bench):
+    """A chunk with a bad record is judged one by one; when one of them must wait, the whole chunk comes again over the state it had."""
+    b = bench(bad=[1])
+    waits = iter([None, None, Later(3)])  # the chunk; record 0; record 1 is poison; record 2 must wait
+    plain = b.task._stage
+
+    def stage(records, state, out):
+        plain(records, state, out)
+        if (wait := next(waits, None)) is not None:
+            raise wait
+
+    b.task._stage = stage
+    await b.live(chunk(0, 4))
+    assert b.sent() == [b"0:1", b"2:1", b"3:2"]
+    assert b.sent("dlq.payloads") == [b"v1"]
+    assert b.actions[-1][1] == {b"k0": b"2", b"k2": b"1"}
+
+
+async def test_the_next_transaction_is_judged_while_one_commits_and_commits_behind_it(bench):
+    """It sees what the first wrote, sends nothing before the first is in the log, and is kept behind it."""
+    b = bench(interval_s=0)
+    gate = b.outboxes[0].gate = asyncio.Event()
+    await b.live(chunk(0, 2), chunk(2, 4), until=lambda: b.judged() == [[0, 1], [2, 3]])
+    assert b.names() == ["restore", "begin", *ONE, "begin", *ONE]
+    assert b.outboxes[1].before is b.outboxes[0].is_flushed
+    gate.set()
+    await b.settle()
+    assert b.names() == ["restore", "begin", *ONE, "begin", *ONE, "commit", "keep", "commit", "keep"]
+    assert b.sent() == [b"0:1", b"1:1", b"2:1", b"3:2"]
+    assert [action[1] for action in b.actions if action[0] == "keep"] == [{b"k0": b"1", b"k1": b"1"}, {b"k2": b"1", b"k0": b"2"}]
+
+
+async def test_a_commit_that_fails_beside_ends_the_worker_although_nothing_more_comes(bench):
+    b = bench(fail_at="commit")
+    await b.live(chunk(0, 1))
+    assert isinstance(b.errors[0], ConnectionError)
+
+
+async def test_chunks_of_partitions_that_are_not_ours_are_dropped(bench):
+    b = bench()
+    await b.live(chunk(0, 1, TopicPartition("payloads", 7)), chunk(0, 1))
+    assert b.judged() == [[0]]

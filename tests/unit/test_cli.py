@@ -18,6 +18,7 @@ from deploy.local import running
 from deploy.local.demo_traffic import clicks, steps
 from deploy.local.generated import Generator
 from deploy.local.processes import GIVE_UP_AFTER, Supervised
+from schemas import presets, workspace
 from schemas.reasons import REASONS, STATUSES
 from streams.runtime.errors import BadSettings, Unavailable
 
@@ -78,6 +79,8 @@ def test_only_the_called_verb_is_loaded():
         (("topics", "ls"), 3, "Kafka does not answer"),
         (("send", "-", "--source", "x"), 3, "Ingest does not answer"),
         (("schema", "workspace"), 0, ""),
+        (("presets", "ls"), 0, ""),
+        (("presets", "show", "Stripe"), 2, "There is no preset 'Stripe'.\n  Did you mean stripe?"),
     ],
 )
 def test_exit_codes(clicktrail, arguments, code, said):
@@ -95,6 +98,25 @@ def test_a_wrong_country_file_is_found_before_anything_runs(clicktrail, monkeypa
     monkeypatch.setenv("CLICKTRAIL_INGEST__GEOIP_DATABASE", str(tmp_path / "nowhere.mmdb"))
     code, _, said = clicktrail("config", "check")
     assert (code, "CLICKTRAIL_INGEST__GEOIP_DATABASE" in said) == (2, True)
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_is_shown_with_all_that_a_person_needs(clicktrail, name):
+    code, stdout, _ = clicktrail("presets", "show", name)
+    found = orjson.loads(clicktrail("presets", "show", name, "--json")[1])
+    preset = presets.get(name)
+    assert code == 0
+    assert all(text in stdout for text in (preset.title, found["url"], *preset.paste, *preset.traps, *preset.read_at))
+    assert all(field in stdout and addresses[0] in stdout for field, addresses in found["mapping"].items())
+    assert found["url"] == f"http://127.0.0.1:1/in/{name}" + (f"?{preset.query}" if preset.query else "")
+
+
+def test_the_source_that_a_preset_shows_can_be_applied(clicktrail):
+    """With its gaps filled in, what is printed for the workspace file is a source."""
+    for row in orjson.loads(clicktrail("presets", "ls", "--json")[1]):
+        shown = orjson.loads(clicktrail("presets", "show", row["preset"], "--source", "mine", "--json")[1])["source"]
+        file = workspace.load("properties: [{id: x, name: X}]\n" + shown.replace("…", "x"))
+        assert (file.sources[0].id, file.sources[0].kind, file.sources[0].auth.kind) == ("mine", row["kind"], row["auth"])
 
 
 def test_nothing_is_running_is_exit_code_3(clicktrail):
@@ -151,6 +173,8 @@ def test_an_explanation_is_the_trace_in_sentences_with_cause_and_remedy():
     assert found["because"] == "its click is older than the attribution window"
     assert "window" in found["remedy"]
     assert explained(ROW | {"sub_reason": None})["causes"]
+    noted = explained(ROW | {"parameters": {"currency": "dollars", "(currency)": "'dollars' is no currency, USD was taken"}})
+    assert noted["evidence"][-1] == "currency: 'dollars' is no currency, USD was taken"
 
 
 def test_tail_shows_each_verdict_once_and_late_ones_too():

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import workspace
+from schemas.addresses import fold
 from schemas.entities import ENTITY_MODELS, Source, problems_of
-from schemas.mapping import DEFAULTS, Mapping, fold
+from schemas.mapping import DEFAULTS, Mapping
 from schemas.workspace import SECTIONS, WorkspaceFile, WorkspaceRefused
 
 GOOD = """

@@ -14,7 +14,9 @@ from schemas.identity import coordinates, event_id, home_of
 from schemas.mapping import FIELDS, STATUS_WORDS
 from streams.identifiers import key
 from streams.parse import Parser, home
+from streams.sealed import SEALED
 from streams.workspace import SettingsBehind, Workspace
+from tests.senders import clickbank
 
 RECEIVED = 1_795_000_000_000
 SECRET = b"pepper"
@@ -185,6 +187,26 @@ def test_money(mapping, payload, money):
     assert (event["value"], event["currency"]) == money
 
 
+@pytest.mark.parametrize(
+    ("payload", "notes"),
+    [
+        ({"amount": "5", "currency": "dollars"}, {"(currency)": "'dollars' is no currency, USD was taken"}),
+        ({"amount": "5 EUR", "currency": "?"}, {"(currency)": "'?' is no currency, EUR was taken"}),
+        ({"amount": "5", "currency": "{currency}"}, {"(currency)": "'{currency}' is no currency, USD was taken"}),
+        ({"currency": "dollars"}, {"(currency)": "'dollars' is no currency"}),
+        ({"ts": "yesterday"}, {"(time)": "'yesterday' is no time that can be read, the time of receipt was taken"}),
+        ({"ts": "2031-01-01"}, {"(time)": "'2031-01-01' lies after receipt, the time of receipt was taken"}),
+        ({"amount": "5", "currency": "null", "ts": "n/a"}, {}),
+        ({"amount": "5", "currency": "€", "ts": "1763910000"}, {}),
+        ({"amount": "5", "ts": str(RECEIVED)}, {}),
+    ],
+)
+def test_what_is_there_and_cant_be_used_leaves_a_note(payload, notes):
+    """Rule 13, nothing is silent: a default that takes the place of a value says so on the row."""
+    parameters = parse(payload)["parameters"]
+    assert {name: text for name, text in parameters.items() if name.startswith("(")} == notes
+
+
 def test_refs_come_in_the_order_of_priority():
     """A22 A23: e-mail, then phone, then external ids; the first is quoted as it was passed."""
     event = parse({"user_id": "u1", "customer_id": "k1", "phone": "+1 650 555 1212", "email": "guest"})
@@ -260,6 +282,17 @@ def test_unreadable_payloads_are_events_with_a_problem():
     assert event["payload"] == '{"cid":"c1"'
     assert parse(b"\xff\xfe\x00")["payload_b64"] == "//4A"
     assert "payload" not in parse(b"cid=\xe9", content_type=b"text/plain")
+
+
+def test_a_sealed_payload_is_kept_as_it_came_and_read_as_it_is_inside():
+    """A03: the bytes of the log are those that were received; what the verdict needs is what they hold."""
+    made = parser({"click_id": "tid", "transaction_id": "receipt"}, auth={"kind": "clickbank", "secret": "SECRET"})
+    body = clickbank("SECRET", {"receipt": "R1", "tid": "c1"})
+    event = made.parse(record(body))
+    assert (event["click_id"], event["transaction_id"], event["parameters"]) == ("c1", "R1", {"receipt": "R1", "tid": "c1"})
+    assert (event["payload"], event["payload_sha256"]) == (body.decode(), sha256(body).hexdigest())
+    assert made.route(made._workspace.source("net", 2), body, record(body).headers) == home(event) == "acme|shop|R1"
+    assert made.parse(record(b'{"receipt": "R1"}'))["problem"] == ("unreadable_payload", SEALED)
 
 
 def test_query_string_of_get_and_post():
@@ -339,12 +372,15 @@ values = (
 bodies = st.binary() | st.dictionaries(names | st.text(), values | st.lists(values, max_size=3), max_size=8).map(
     lambda data: json.dumps(data).encode()
 )
+bodies |= bodies.map(lambda clear: clickbank("SECRET", clear, bytes(16)))
 header_values = st.binary(max_size=40) | st.sampled_from(
     [b"net", b"0", b"1", b"2", b"-1", b"GET", b"POST", b"application/json", b"text/xml", b"a=1&cid=c9"]
 )
 header_names = st.sampled_from([SOURCE, SETTINGS_VERSION, CONTENT_TYPE, METHOD, QUERY, "ip", "x"])
 MAPPINGS = ({}, {"click_id": ["cid", "=c0"], "minor_units": True, "date_formats": ["%d %z"], "events": ["Lead"]})
 PARSERS = [parser(mapping, properties=["blog"]) for mapping in MAPPINGS]
+PARSERS += [parser(preset=name) for name in ("cj", "shopify", "stripe", "woocommerce")]
+PARSERS += [parser(preset="clickbank", auth={"secret": "SECRET"})]
 
 
 @given(st.sampled_from(PARSERS), bodies, st.lists(st.tuples(header_names, header_values), max_size=8), st.booleans())

@@ -17,7 +17,8 @@ RECEIVED = 1_795_000_000_000
     [
         "1763910000", "1763910000000", "1763910000000000", "1763910000000000000", "1763910000.0", "2025-11-23T15:00:00Z", "2025-11-23 15:00:00",
         "2025-11-23T16:00:00+01:00", "2025-11-23 16:00:00 +0100", "2025-11-23 10:00:00 EST", "2025-11-23 16:00:00 Europe/Berlin",
-        "Sun, 23 Nov 2025 15:00:00 GMT", "2025/11/23 15:00:00", "23.11.2025 15:00:00", "20251123T150000Z", " 1763910000 ",
+        "Sun, 23 Nov 2025 15:00:00 GMT", "2025/11/23 15:00:00", "23.11.2025 15:00:00", "20251123T150000Z", " 1763910000 ", "20251123150000", "2025-11-23 03:00:00 PM",
+        "Nov 23, 2025 3:00 PM", "2025-11-23 16:00:00 GMT+1", "2025-11-23 09:30:00 UTC-05:30", "2025-11-23T15:00:00.000123456Z",
     ],
 )  # fmt: skip
 def test_forms(text):
@@ -36,7 +37,23 @@ def test_formats_of_the_mapping_go_first():
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "NOW", "yesterday", "0", "{timestamp}", "1995-01-01", "2099-01-01", "9" * 60, "1795000001", "99999999999999999999", "10:00"],
+    [
+        None,
+        "",
+        "NOW",
+        "11/23/2025",
+        "3:00 PM on 23 Nov 2025",
+        "2025-11-23 15:00:00 GMT+99",
+        "yesterday",
+        "0",
+        "{timestamp}",
+        "1995-01-01",
+        "2099-01-01",
+        "9" * 60,
+        "1795000001",
+        "99999999999999999999",
+        "10:00",
+    ],
 )
 def test_what_is_no_credible_time_is_the_time_of_receipt(text):
     """The future is capped: a sender's clock that runs ahead must not put a sale after clicks that came later."""
@@ -46,3 +63,12 @@ def test_what_is_no_credible_time_is_the_time_of_receipt(text):
 @given(st.text(max_size=70))
 def test_total(text):
     assert times.EARLIEST_MS <= times.event_ms(text, RECEIVED, formats=("%d %b %Y", "%Z %z")) <= RECEIVED
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("yesterday", "is no time that can be read"), ("2099-01-01", "lies after receipt"), ("1995-01-01", "lies before the year 2000"), (str(RECEIVED), None)],
+)  # fmt: skip
+def test_why_the_time_of_receipt_was_taken(text, why):
+    assert times.event_ms(text, RECEIVED) == RECEIVED
+    assert times.why_received(text, RECEIVED) == why
