@@ -1,6 +1,7 @@
 """`clicktrail export`: a list as a file."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,10 +48,14 @@ def export(
     if chosen == "parquet" and not to and sys.stdout.isatty():
         raise BadSettings("Parquet is no text.", "Name a file with --output, or send it into a pipe.")
     found = exporting.Export(Warehouse(context.load()), sql, values, chosen)
-    with Path(to).open("wb") if to else nullcontext(sys.stdout.buffer) as file:
-        for piece in found:
-            file.write(piece)
-        file.flush()
+    _write(found, to)
     if as_json and to:
         output.show_json({"list": name, "format": chosen, "output": to, "rows": found.row_count})
     output.note(f"{found.row_count:,} row{'' if found.row_count == 1 else 's'} of {name}{f' in {to}' if to else ''}.")
+
+
+def _write(pieces: Iterable[bytes], to: str) -> None:
+    with Path(to).open("wb") if to else nullcontext(sys.stdout.buffer) as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()

@@ -69,6 +69,7 @@ class TagEvent(BaseModel):
     offer_id: Short | None = None
     country: Annotated[str, Field(pattern="^[A-Za-z]{2}$")] | None = None
     language: Short | None = None
+    user_agent: Annotated[str, Field(max_length=1024)] | None = None  # what a server says of its visitor: the request's is the server's own
     parameters: Texts = {}
     referrer: Address | None = None
     url: Address | None = None
@@ -76,7 +77,7 @@ class TagEvent(BaseModel):
 
 def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent) -> Visit:
     """Return the visit that an event is; empty texts, placeholders and unexpanded macros are None."""
-    user_agent = arrival.request.headers.get("User-Agent", "")
+    user_agent = seen.user_agent or arrival.request.headers.get("User-Agent") or ""
     device = device_of(user_agent)
     now_ms = arrival.now_ms
     ip = _canonical(arrival.ip(context.trusted_proxies))

@@ -33,6 +33,7 @@ from tests.integration.ingest_rig import PARTITIONS, PII_KEY, Tail, running, set
 
 SECRET = "s3cret"
 MIB = 1 << 20
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
 
 
 def source(source_id, **more):
@@ -360,14 +361,14 @@ async def test_the_country_comes_from_the_file_of_the_settings(broker, visits, c
     writer.insert_network(netaddr.IPSet(["127.0.0.0/8"]), {"country": {"iso_code": "DE"}})
     writer.to_db_file(str(tmp_path / "geo.mmdb"))
     async with running(settings_for(broker, tmp_path / "data", geoip_database=tmp_path / "geo.mmdb")) as address:
-        events = [{"click_id": "c-9"}, {"click_id": "c-9", "country": "fr", "language": "nb"}]
+        events = [{"click_id": "c-9"}, {"click_id": "c-9", "country": "fr", "language": "nb", "user_agent": FIREFOX}]
         async with client.post(f"{address}/t/shop", data=json.dumps(events)) as response:
             assert response.status == 202
         async with client.get(f"{address}/go/c2", allow_redirects=False, headers={"User-Agent": "Googlebot/2.1"}) as response:
             assert response.status == 302
     found = [json.loads(record.value) for record in await visits.rest()]
     assert sorted((visit["kind"], visit["country"], visit["language"], visit["is_bot"]) for visit in found) == [
-        ("click", "DE", None, True), ("visit", "DE", None, True), ("visit", "FR", "nb", True),
+        ("click", "DE", None, True), ("visit", "DE", None, True), ("visit", "FR", "nb", False),
     ]  # fmt: skip
 
 
