@@ -18,7 +18,7 @@ from schemas import workspace
 from schemas.entities import ENTITY_MODELS
 from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
-from streams.runtime.settings_diff import Difference, differences
+from streams.runtime.settings_diff import HIDDEN, Difference, differences, hide_secrets
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.settings_store import Activity, Change, SettingsStore, pending
 
@@ -39,8 +39,15 @@ def read(path: str) -> workspace.WorkspaceFile:
 
 
 def plan(file: workspace.WorkspaceFile, current: Entities, *, is_pruning: bool) -> list[Change]:
-    """Return what has to change, referred entities first, deletions last and in reverse."""
-    wanted = [Change(entity, entity_id, model.model_dump(mode="json", exclude_unset=True)) for entity, entity_id, model in file.entities()]
+    """Return what has to change, referred entities first, deletions last and in reverse. BadSettings for a mask with no secret behind it."""
+    wanted = [
+        Change(
+            entity,
+            entity_id,
+            unmasked(model.model_dump(mode="json", exclude_unset=True), current.get((entity, entity_id)), f"{entity} {entity_id}"),
+        )
+        for entity, entity_id, model in file.entities()
+    ]
     changes = pending(wanted, current)
     if is_pruning:
         kept = {(change.entity, change.entity_id) for change in wanted}
@@ -48,6 +55,27 @@ def plan(file: workspace.WorkspaceFile, current: Entities, *, is_pruning: bool) 
         unwanted = sorted((key for key in current if key not in kept), key=lambda key: (-order.index(key[0]), key[1]))
         changes += [Change(*key, None) for key in unwanted]
     return changes
+
+
+def unmasked(wanted: Any, current: Any, place: str) -> Any:
+    """Return a value with what is *** taken from the value as it stands: a masked export comes back without losing a secret."""
+    if HIDDEN not in str(wanted):
+        return wanted
+    if current is not None and hide_secrets(current) == wanted:
+        return current
+    if isinstance(wanted, dict):
+        known = current if isinstance(current, dict) else {}
+        found = {}
+        for name, inner in wanted.items():
+            before = known.get(name)
+            found[name] = before if inner == HIDDEN and before else unmasked(inner, before, f"{place}.{name}")
+        return found
+    if isinstance(wanted, list):
+        known_items = current if isinstance(current, list) and len(current) == len(wanted) else [None] * len(wanted)
+        return [unmasked(inner, before, f"{place}[{at}]") for at, (inner, before) in enumerate(zip(wanted, known_items, strict=True))]
+    if HIDDEN in str(wanted):
+        raise BadSettings(f"{place} is masked ({HIDDEN}), and there is no secret yet that it could stand for.", "Write the secret itself.")
+    return wanted
 
 
 def described(changes: list[Change], current: Entities) -> list[dict[str, Any]]:
@@ -84,10 +112,10 @@ async def make_so(
         await feed.stop()
 
 
-def export(current: Entities) -> str:
-    """Return the workspace as a file that `apply` takes: unchanged, it changes nothing."""
+def export(current: Entities, *, has_secrets: bool = False) -> str:
+    """Return the workspace as a file that `apply` takes: unchanged, it changes nothing, masked or not."""
     document: dict[str, list[dict[str, Any]]] = {}
     for entity, section in workspace.SECTIONS.items():
-        if found := [value for (name, _), value in sorted(current.items()) if name == entity]:
+        if found := [value if has_secrets else hide_secrets(value) for (name, _), value in sorted(current.items()) if name == entity]:
             document[section] = found
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

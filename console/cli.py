@@ -30,7 +30,9 @@ VERBS = (
     ("get", "events:get"),
     ("explain", "explain:explain"),
     ("timeline", "explain:timeline"),
+    ("activity", "activity:activity"),
     ("sql", "data:sql"),
+    ("export", "export:export"),
     ("migrate", "data:migrate"),
     ("lag", "groups:lag"),
 )
@@ -38,6 +40,8 @@ VERBS = (
 GROUPS = (
     ("topics", "The topics of the topology.", (("ls", "kafka_topics:ls"), ("apply", "kafka_topics:apply"))),
     ("dlq", "Dead letters: records that no stage could process.", (("ls", "dlq:ls"), ("show", "dlq:show"))),
+    ("users", "Who works in the workspace, and as what.", (("ls", "users:ls"), ("add", "users:add"), ("rm", "users:rm"))),
+    ("tokens", "Keys of users to the API.", (("ls", "tokens:ls"), ("create", "tokens:create"), ("revoke", "tokens:revoke"))),
     ("presets", "The senders that are known.", (("ls", "presets:ls"), ("show", "presets:show"))),
     ("config", "The settings of this process.", (("show", "config:show"), ("check", "config:check"))),
 )

@@ -4,6 +4,7 @@
 still wins: somebody who sets CLICKTRAIL_CLICKHOUSE__URL means it.
 """
 
+import getpass
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ def data_dir() -> Path:
 def up_settings() -> dict[str, str]:
     """Return {environment name: value} of the `up` that runs on the data folder, empty if none does."""
     return running.settings_of(data_dir())
+
+
+def user() -> str:
+    """Return who works here: the author of a change unless another one is named."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a passwd entry
+        return "clicktrail"
 
 
 def load(**overrides: Any) -> settings.Settings:

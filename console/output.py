@@ -24,6 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for progra
 COLOURS = {
     "ok": "green", "discarded": "bright_black", "deduplicated": "bright_black", "error": "red", "created": "green", "updated": "yellow",
     "deleted": "red", "missing": "red", "too_few": "red", "running": "green", "stopped": "bright_black", "starting": "yellow", "failed": "red",
+    "proved": "green", "no_test": "red", "not_run": "yellow", "skipped": "yellow",
 }  # fmt: skip
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 MARKS = {"ok": "✔", "discarded": "·", "deduplicated": "=", "error": "✘"}

@@ -7,6 +7,7 @@ a statement that ClickHouse refuses is exit code 2: scripts treat the two differ
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import orjson
 from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
@@ -18,6 +19,22 @@ T = TypeVar("T")
 
 
 READ_ONLY = {"readonly": 2}  # questions may bring settings of their own, never a write
+
+
+class Answer:
+    """One answer under way."""
+
+    def __init__(self, response: Any) -> None:
+        """`response` is urllib3's."""
+        self._response = response
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the body. urllib3's errors when it breaks off."""
+        return iter(self._response.stream(size, decode_content=True))
+
+    def summary(self, name: str) -> int:
+        """Return a number of the server's summary; it is complete when the server was told to wait for the end of the query."""
+        return int(orjson.loads(self._response.headers.get("X-ClickHouse-Summary", "{}")).get(name, 0))
 
 
 class Warehouse:
@@ -44,6 +61,14 @@ class Warehouse:
 
         def ask(client: Client) -> Iterator[bytes]:
             return iter(client.raw_stream(statement, fmt=output_format, settings=READ_ONLY))
+
+        return self._guarded(ask)
+
+    def answer(self, statement: str, output_format: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> "Answer":
+        """Return the answer to a question as it comes over HTTP: pieces, and what the server says about them."""
+
+        def ask(client: Client) -> Answer:
+            return Answer(client.raw_stream(statement, dict(parameters), {**READ_ONLY, **settings}, output_format))
 
         return self._guarded(ask)
 

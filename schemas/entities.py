@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from schemas import presets
 from schemas.auth import Auth
 from schemas.mapping import Mapping, as_name_map
+from schemas.permissions import Role, current_role
 from schemas.policies import (
     AttributionOverrides,
     AttributionPolicy,
@@ -179,8 +180,25 @@ class User(Entity):
     id: Id
     name: Name
     email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
-    role: Literal["viewer", "analyst", "operator", "admin"] = "viewer"
-    token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    role: Annotated[Role, BeforeValidator(current_role)] = "viewer"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_the_old_token(cls, value: Any) -> Any:
+        """Users once had a hash of their own, which nothing ever asked for: a token is an entity now."""
+        return {name: inner for name, inner in value.items() if name != "token_sha256"} if isinstance(value, dict) else value
+
+
+class Token(Entity):
+    """A user's key to the API. Only its hash is kept: whoever reads the settings cannot use it.
+
+    An entity of its own, so that making and revoking one are rows of the activity log, and two at once do not overwrite each other. SHA-256
+    without salt, because the token is 256 random bits: there is nothing to guess, and one hash finds it.
+    """
+
+    id: Id
+    user_id: Id
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|\*\*\*)$", description="*** in a masked export: the stored one stays")]
 
 
 ENTITY_MODELS: dict[str, type[Entity]] = {
@@ -194,6 +212,7 @@ ENTITY_MODELS: dict[str, type[Entity]] = {
     "source": Source,
     "destination": Destination,
     "user": User,
+    "token": Token,
 }
 """Entity name -> model, in an order in which references point backwards wherever they can."""
 

@@ -127,6 +127,9 @@ class Visit(TypedDict):
     device_type: str | None
     browser: str | None
     os: str | None
+    is_bot: bool
+    user_agent: str | None
+    language: str | None
     ip: str | None
     country: str | None
     referrer: str | None

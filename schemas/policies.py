@@ -11,6 +11,17 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
 
 SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
+KIND_WORDS: dict[str, str] = {
+    "postback": "Postback",
+    "webhook": "Webhook",
+    "api_call": "API Call",
+    "integration_script": "Integration Script",
+    "one_click_access": "One Click Access",
+    "upload": "Upload",
+    "feed": "Feed",
+    "referral": "Referral",
+}
+"""Kind of a source -> what the integration events log calls it (R02, R07)."""
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 # Masked in repr and logs, in clear in JSON: settings.v1 must be able to give it back to the roles that check signatures.

@@ -23,6 +23,7 @@ from schemas.entities import (
     Problem,
     Property,
     Source,
+    Token,
     TrafficSource,
     User,
     problems_of,
@@ -43,6 +44,7 @@ REFERENCES = (
     ("traffic_source", "destination_ids", "destination"),
     ("destination", "property_ids", "property"),
     ("destination", "traffic_source_ids", "traffic_source"),
+    ("token", "user_id", "user"),
 )
 
 
@@ -67,6 +69,7 @@ class WorkspaceFile(Entity):
     sources: list[Source] = Field(default_factory=list)
     destinations: list[Destination] = Field(default_factory=list)
     users: list[User] = Field(default_factory=list)
+    tokens: list[Token] = Field(default_factory=list)
 
     def entities(self) -> Iterator[tuple[str, str, Entity]]:
         """(entity name, id, model), in the order of ENTITY_MODELS."""
@@ -86,6 +89,7 @@ SECTIONS = {
     "source": "sources",
     "destination": "destinations",
     "user": "users",
+    "token": "tokens",
 }
 """Entity name -> its list in the workspace file."""
 

@@ -31,6 +31,7 @@ class Column(NamedTuple):
     default: str = ""
     reads: tuple[tuple[str, str], ...] = ()  # (JSON field, type)
     is_sent: bool = True  # False: only `reads` are in the JSON
+    since: int = 0  # the number of the migration that added it; 0: it came with its table
 
     def sql(self) -> list[str]:
         """Return the definitions: those of the fields it reads, then its own."""
@@ -60,8 +61,10 @@ class Table(NamedTuple):
         return [name for c in self.columns for name in (*((c.name,) if c.is_sent else ()), *(field for field, _ in c.reads))]
 
     def sql(self) -> str:
-        """Return the migration that creates it. `${ON_CLUSTER}` and `${REPLICATED}` are empty on a single server."""
-        lines = [line for column in self.columns for line in column.sql()] + [f"INDEX {index}" for index in self.indexes]
+        """Return the migration that creates it, as it was at first. `${ON_CLUSTER}` and `${REPLICATED}` are empty on a single server."""
+        lines = [line for column in self.columns if not column.since for line in column.sql()] + [
+            f"INDEX {index}" for index in self.indexes
+        ]
         primary = f"PRIMARY KEY ({self.primary})\n" if self.primary else ""
         return (
             f"{commented(self.why)}CREATE TABLE IF NOT EXISTS {self.name} ${{ON_CLUSTER}}\n(\n    "
@@ -69,6 +72,17 @@ class Table(NamedTuple):
             + f"\n)\nENGINE = ${{REPLICATED}}{self.engine}\nPARTITION BY {self.partition}\n{primary}ORDER BY ({self.order})\n"
             + f"COMMENT {quote(self.comment)};\n"
         )
+
+    def additions(self) -> dict[int, str]:
+        """Return {number: migration} of the columns that came later, each behind the one that stands before it here."""
+        lines: dict[int, list[str]] = {}
+        for before, column in zip(self.columns, self.columns[1:], strict=False):
+            if column.since:
+                *fields, own = column.sql()
+                lines.setdefault(column.since, []).extend(
+                    [*(f"ADD COLUMN IF NOT EXISTS {f}" for f in fields), f"ADD COLUMN IF NOT EXISTS {own} AFTER `{before.name}`"]
+                )
+        return {number: f"ALTER TABLE {self.name} ${{ON_CLUSTER}}\n    " + ",\n    ".join(found) + ";\n" for number, found in lines.items()}
 
 
 class View(NamedTuple):

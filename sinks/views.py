@@ -23,6 +23,7 @@ in the time range, so give a range where you can. Partition, offset and time of 
 # ruff: noqa: S608 - all that is pasted into SQL here are numbers and names of our own
 
 from schemas.reasons import REASONS
+from sinks.pages import INTEGRATION_EVENTS, SYSTEM_LOGS
 from sinks.schema import WORD, WORD_OR_NULL, Column, View, quote
 from sinks.tables import EVENT_COLUMNS, POSTBACK_ATTEMPTS
 
@@ -107,4 +108,4 @@ REASONS_VIEW = View(
     + ")\n",
 )
 
-VIEWS = (EVENTS, EVENTS_PER_MINUTE, POSTBACKS, REASONS_VIEW)  # in the order of their making: later ones read earlier ones
+VIEWS = (EVENTS, EVENTS_PER_MINUTE, POSTBACKS, REASONS_VIEW, SYSTEM_LOGS, INTEGRATION_EVENTS)  # in the order of their making

@@ -21,6 +21,7 @@ from streams.lookups import Answer, identifiers_of, probe, send_probe
 from streams.parse import Parser
 from streams.parse import home as home_name
 from streams.postback import Postbacks
+from streams.row import Rows, verdict
 from streams.stage import MustWait, Outputs, RecordLike, State
 from streams.topology import EVENTS, MATCHES
 from streams.workspace import Policy, SettingsBehind, SourceRules, Workspace
@@ -51,7 +52,8 @@ class Ledger:
         self._partitions = partitions
         self._pii_key = pii_key
         self._postbacks = Postbacks(workspace, partitions)
-        self._homes = Homes()
+        self._homes = Homes(parser.parse)
+        self._rows = Rows()
 
     def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
         """Judge a chunk of payloads.v1 or of matches.v1."""
@@ -62,24 +64,25 @@ class Ledger:
             else:
                 parse = self._parser.parse
                 for record in records:
-                    self._on_event(parse(record), state, out)
+                    self._on_event(parse(record), record, state, out)
         except SettingsBehind as behind:
             raise SettingsMustCome(self._workspace, behind.version) from behind
 
-    def _on_event(self, event: Event, state: State, out: Outputs) -> None:
+    def _on_event(self, event: Event, record: RecordLike, state: State, out: Outputs) -> None:
         found, steps = judge(event)
         decision = None
         if found is not None and found[0] != NEEDS_PARENT:
             decision = (*found, settle.sub_reason(event, found[0]))
             if not (event["is_test"] and _is_deferred(event)):
-                self._emit(split(event), settle.decided(*decision, steps), 1, None, out)
+                told = self._rows.decided(event["type"], *decision, steps)
+                self._emit(split(event), told, 1, out, value=event["value"], click_id=event["click_id"])
                 return
         rules = self._rules(event)
         entry = self._entry(event, rules, rules.policies[event["property_id"]])
         if decision is not None:
             entry["d"] = decision
         home = self._homes.open(home_name(event), state)
-        home.add(entry, split(event))
+        home.add(entry, split(event), record)
         self._judge(home, out)
 
     def _on_answer(self, answer: Answer, state: State, out: Outputs) -> None:
@@ -150,20 +153,33 @@ class Ledger:
         finding = settle.find(event, at, entries, verdicts, trace(event))
         if "z" in entry:
             held = event, _ = restate.settled(held, finding, at, entries, verdicts)
-        verdict = settle.signature(finding)
-        if verdict == entry.get("v"):
+        signature = settle.signature(finding)
+        if signature == entry.get("v"):
             return
-        entry["v"] = verdict
+        entry["v"] = signature
         entry["r"] = entry.get("r", 0) + 1
-        self._emit(held, finding, entry["r"], entry["i"], out)
-        if verdicts[at][0] == dedup.OK:
+        is_ok = verdicts[at][0] == dedup.OK
+        value = event["value"] or ("0" if is_ok else None)
+        click_id = finding.get("click_id") or event["click_id"]
+        self._emit(held, verdict(finding, event["type"]), entry["r"], out, identity=entry["i"], value=value, click_id=click_id)
+        if is_ok:
             superseded = [other for other, (what, _) in zip(entries, verdicts, strict=True) if what != dedup.OK]
             self._postbacks.request(event, finding, entry, superseded, out)
 
-    def _emit(self, held: Held, finding: settle.Finding, revision: int, identity: str | None, out: Outputs) -> None:
+    def _emit(
+        self,
+        held: Held,
+        told: bytes,
+        revision: int,
+        out: Outputs,
+        *,
+        value: str | None,
+        click_id: str | None,
+        identity: str | None = None,
+    ) -> None:
         event, body = held
-        row = orjson.dumps(settle.row(event, finding, revision, identity))
-        out.send(EVENTS.name, event["partition"], event["event_id"].encode(), row[:-1] + b"," + body)
+        row = self._rows.made(event, body, told, revision, identity=identity, value=value, click_id=click_id)
+        out.send(EVENTS.name, event["partition"], event["event_id"].encode(), row)
 
 
 def _is_deferred(event: Event) -> bool:

@@ -1,13 +1,13 @@
-"""Settle: a verdict becomes a row, and a recorded conversion a postback request.
+"""Settle: what a verdict will say in its row (`row.py`), and when a later one is another.
 
-The row says what was decided, in the words of `schemas/reasons.py`, and shows why: the trace of the steps in their order, the click and
-the candidates that lost, the key and the gap of a duplicate. Judging the evidence alone gives the verdict again.
+It says what was decided, in the words of `schemas/reasons.py`, and shows why: the trace of the steps in their order, the click and the
+candidates that lost, the key and the gap of a duplicate. Judging the evidence alone gives the verdict again.
 """
 
 from typing import Any
 
 from schemas import reasons
-from schemas.event import Event, Verdicted
+from schemas.event import Event
 from schemas.mapping import UNKNOWN
 from streams import dedup
 from streams.dedup import Entry, Verdict
@@ -19,11 +19,6 @@ Finding = dict[str, Any]
 """What differs between verdicts: reason, detail (the slot of its message), sub_reason, evidence, and the row's links."""
 
 Step = list[str]
-
-
-def decided(reason: str, detail: str | None, sub_reason: str | None, steps: list[Step]) -> Finding:
-    """A verdict that needed no state: test data, wrong status, filtered event type, unauthorised, unreadable."""
-    return {"reason": reason, "detail": detail, "sub": sub_reason, "steps": steps, "evidence": {}}
 
 
 def sub_reason(event: Event, reason: str) -> str | None:
@@ -183,27 +178,3 @@ def signature(finding: Finding) -> str:
         [finding["reason"], get("sub") or "", get("click_id") or "", get("match_kind") or "", get("duplicate_of") or get("parent") or ""]
     )
     return f"{said}|{finding['change']}" if "change" in finding else said
-
-
-def row(event: Event, finding: Finding, revision: int, identity: str | None) -> Verdicted:
-    """The row of the event log, without its body (home.py): parameters and payload are spliced in behind."""
-    get = finding.get
-    reason = reasons.REASON_BY_CODE[finding["reason"]]
-    is_ok = reason.status == reasons.OK
-    made: Verdicted = {
-        "event_id": event["event_id"], "account_id": event["account_id"], "property_id": event["property_id"], "source_id": event["source_id"],
-        "type": event["type"], "received_ms": event["received_ms"], "event_ms": event["event_ms"],
-        "status": reason.status, "reason": reason.code, "sub_reason": get("sub"),
-        "message": reasons.message(reason.code, get("detail")), "view_status": reasons.view_status(reason.code, event["type"]),
-        "conversion_name": event["conversion_name"], "original_name": event["original_name"],
-        "conversion_status": event["conversion_status"], "original_status": event["original_status"],
-        "value": event["value"] or ("0" if is_ok else None), "currency": event["currency"],
-        "click_id": get("click_id") or event["click_id"], "match_kind": get("match_kind"),
-        "campaign_id": get("campaign_id"), "traffic_source_id": get("traffic_source_id"),
-        "transaction_id": event["transaction_id"], "identity": identity,
-        "duplicate_of": get("duplicate_of"), "parent_event_id": get("parent"), "is_test": event["is_test"], "revision": revision,
-        "settings_version": event["settings_version"], "trace": finding["steps"], "evidence": finding["evidence"],
-        "payload_sha256": event["payload_sha256"],
-        "topic": event["topic"], "partition": event["partition"], "offset": event["offset"],
-    }  # fmt: skip
-    return made

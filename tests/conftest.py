@@ -1,9 +1,39 @@
-"""Services that several test folders share, each started once per run and only if a test asks for it."""
+"""Services that several test folders share, each started once per run and only if a test asks for it; and how every test ended, kept for
+`clicktrail doctor --acceptance` (console/acceptance.py).
+"""
 
 import pytest
 
+from console import acceptance
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
+
+
+class Outcomes:
+    """How the tests of this run ended: the worst of a test's set-up, call and tear-down."""
+
+    def __init__(self, root):
+        self.root = root
+        self.collected = set()
+        self.ended = {}
+
+    @pytest.hookimpl(tryfirst=True)  # before -k and -m take some away
+    def pytest_collection_modifyitems(self, config, items):
+        if not any("::" in argument for argument in config.args):  # else a function's other cases are not collected
+            self.collected = {item.nodeid for item in items}
+
+    def pytest_runtest_logreport(self, report):
+        before = self.ended.get(report.nodeid)
+        if report.outcome != acceptance.PASSED or before is None:
+            self.ended[report.nodeid] = before if before == acceptance.FAILED else report.outcome
+
+    def pytest_sessionfinish(self):
+        if self.ended:
+            acceptance.keep(self.ended, self.collected, self.root)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Outcomes(config.rootpath), "acceptance")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """`clicktrail apply`, `export-workspace`, `schema`: the workspace as a file."""
 
 import asyncio
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -11,13 +10,6 @@ from console import context, output
 from streams.runtime.errors import BadSettings, near_match
 
 SIGNS = {"created": "+", "updated": "~", "deleted": "-"}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a passwd entry
-        return "clicktrail"
 
 
 def _show(changes: list[dict[str, Any]]) -> None:
@@ -48,7 +40,7 @@ def apply(
     changes = workspace_apply.described(workspace_apply.plan(wanted, current, is_pruning=prune), current)
     if changes and not dry_run:
         why = reason or f"apply {file}"
-        done = asyncio.run(workspace_apply.make_so(settings, wanted, author or _user(), why, is_pruning=prune))
+        done = asyncio.run(workspace_apply.make_so(settings, wanted, author or context.user(), why, is_pruning=prune))
         changes = [
             {name: row[name] for name in ("action", "entity", "entity_id", "diff", "activity_id", "settings_version")} for row in done
         ]
@@ -67,12 +59,17 @@ def _summary(changes: list[dict[str, Any]], is_dry: bool) -> str:
     return f"{'Would change' if is_dry else 'Changed'}: {', '.join(counts)}."
 
 
-def export_workspace(as_json: output.AsJson = False) -> None:
-    """Print the workspace as a file for `apply`. It contains the secrets of sources and destinations: keep it like a password."""
+def export_workspace(
+    with_secrets: Annotated[
+        bool, typer.Option("--with-secrets", help="Tokens and signing secrets in clear: keep it like a password.")
+    ] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Print the workspace as a file for `apply`. Secrets are ***, which `apply` takes for "as it is"; a new workspace needs them in clear."""
     from console import apply as workspace_apply
 
     current = asyncio.run(workspace_apply.current_entities(context.load()))
-    text = workspace_apply.export(current)
+    text = workspace_apply.export(current, has_secrets=with_secrets)
     if as_json:
         import yaml
 

@@ -1,12 +1,15 @@
 """`clicktrail config`: what is set, to what, and by whom."""
 
 import os
+import re
 from typing import Any
 
 from pydantic import SecretStr
 
 from console import context, output
 from streams.runtime import settings as all_settings
+
+PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")  # of an address
 
 
 def _value(found: all_settings.Settings, path: tuple[str, ...]) -> Any:
@@ -32,7 +35,9 @@ def rows(running: dict[str, str]) -> list[dict[str, str]]:
     listed = []
     for name, path in all_settings.names().items():
         value = _value(found, path)
-        text = ("***" if value.get_secret_value() else "") if isinstance(value, SecretStr) else output.as_text(value)
+        text = (
+            ("***" if value.get_secret_value() else "") if isinstance(value, SecretStr) else PASSWORD.sub(r"\1***@", output.as_text(value))
+        )
         listed.append({"name": name, "value": text, "source": all_settings.source_of(name, running), "meaning": _doc(path)})
     return listed
 
@@ -44,7 +49,9 @@ def show(as_json: output.AsJson = False) -> None:
 
 def check(as_json: output.AsJson = False) -> None:
     """Check the settings of this process; exit code 2 names what is wrong."""
-    context.load()
+    from streams.ingest import country
+
+    country.opened(context.load().ingest.geoip_database)
     given = sorted(name for name in os.environ if name.startswith(all_settings.PREFIX))
     if as_json:
         output.show_json({"ok": True, "set": given})

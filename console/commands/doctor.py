@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from console import context, output
-from streams.runtime.errors import ClicktrailError
+from streams.runtime.errors import BadSettings, ClicktrailError
 from streams.runtime.settings import Settings
 
 LAG_TO_MENTION = 10_000
@@ -91,11 +91,33 @@ def _guarded(check: Callable[[Settings], list[Result]], settings: Settings) -> l
         return [Result(name, "failed", f"{type(error).__name__}: {str(error)[:200]}")]
 
 
+def _acceptance(as_json: bool) -> None:
+    """Print every row of the acceptance table with the tests that prove it; a finding when one is not proved."""
+    from console import acceptance
+
+    if not (acceptance.ROOT / "tests").is_dir():
+        raise BadSettings("The tests are not installed here.", "Run it in a checkout of the repository, after `make test`.")
+    proofs = acceptance.proofs(acceptance.named(), acceptance.outcomes())
+    if as_json:
+        output.show_json([proof._asdict() for proof in proofs])
+    else:
+        output.show_table([
+            {"row": p.id, "state": p.state, "tests": len(p.tests), "feature": p.feature, "proof": (p.failed or p.tests or [""])[0]} for p in proofs
+        ])  # fmt: skip
+    proved = sum(proof.state == "proved" for proof in proofs)
+    output.note(f"{proved} of {len(proofs)} rows are proved." + ("" if proved == len(proofs) else " `make test` runs every proof."))
+    output.finding(proved < len(proofs))
+
+
 def doctor(
     conservation: Annotated[bool, typer.Option("--conservation", help="Also count: every payload has exactly one current row.")] = False,
+    acceptance: Annotated[bool, typer.Option("--acceptance", help="Only: which tests prove which row of the acceptance table.")] = False,
     as_json: output.AsJson = False,
 ) -> None:
     """Check settings, topics, tables, roles and lag; exit code 1 when something needs attention."""
+    if acceptance:
+        _acceptance(as_json)
+        return
     settings = context.load()
     checks = (*CHECKS, _conservation) if conservation else CHECKS
     results: list[dict[str, Any]] = [result._asdict() for check in checks for result in _guarded(check, settings)]

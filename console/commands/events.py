@@ -59,6 +59,7 @@ def line(row: dict[str, Any]) -> Text:
 
 def tail(
     status: Annotated[str, typer.Option(help="ok, discarded, deduplicated or error.")] = "",
+    view_status: Annotated[str, typer.Option(help="success, info or failure: Referral Rock's three words.")] = "",
     reason: Annotated[str, typer.Option(help="A reason's code.")] = "",
     source: Annotated[str, typer.Option(help="A source's id.")] = "",
     type_: Annotated[str, typer.Option("--type", help="The kind of source.")] = "",
@@ -74,6 +75,7 @@ def tail(
 
     given = {
         "status": status,
+        "view_status": view_status.lower(),
         "reason": reason,
         "source_id": source,
         "type": type_,

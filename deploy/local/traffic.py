@@ -1,6 +1,7 @@
 """Payloads and tag events on their way to ingest, over real HTTP: what the demo, `clicktrail send` and `clicktrail gen` have in common."""
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterable
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
@@ -10,6 +11,14 @@ import orjson
 
 from streams.runtime.errors import Unavailable
 
+# Visitors' browsers: with the client's own name every visit of the demo would be a bot's.
+BROWSERS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:132.0) Gecko/20100101 Firefox/132.0",
+)
+
 
 class Request(NamedTuple):
     """One HTTP request, relative to ingest's address."""
@@ -18,6 +27,7 @@ class Request(NamedTuple):
     path: str
     body: bytes = b""
     content_type: str = ""
+    user_agent: str = ""  # of the visitor's browser; empty: our own
 
 
 class Answer(NamedTuple):
@@ -45,7 +55,8 @@ def webhook(source_id: str, **content: Any) -> Request:
 
 def tag(property_id: str, **content: Any) -> Request:
     """What the tag on a page reports: visit, click, lander_click, identify."""
-    return Request("POST", f"/t/{property_id}", orjson.dumps(content), "application/json")
+    agent = BROWSERS[zlib.crc32(str(content.get("click_id")).encode()) % len(BROWSERS)]  # one visitor, one browser
+    return Request("POST", f"/t/{property_id}", orjson.dumps(content), "application/json", agent)
 
 
 class Sender:
@@ -69,7 +80,8 @@ class Sender:
     async def send(self, request: Request) -> Answer:
         """Send one request. Unavailable when nobody listens."""
         assert self._session is not None
-        headers = {"Content-Type": request.content_type} if request.content_type else {}
+        given = {"Content-Type": request.content_type, "User-Agent": request.user_agent}
+        headers = {name: value for name, value in given.items() if value}
         try:
             async with self._session.request(
                 request.method, self._base_url + request.path, data=request.body or None, headers=headers

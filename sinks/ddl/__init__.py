@@ -1,8 +1,8 @@
 """The tables and views as SQL files, generated from `sinks/tables.py` and `sinks/views.py`: `python -m sinks.ddl` writes them.
 
 `NNN_<table>.sql` are migrations: each is applied once, in order (`sinks/migrations.py` refuses a file that changed after it was
-applied). `views/NN_<view>.sql` are replaced by every migrate. Until the first release a change to a table changes its file, and data
-folders of developers are made anew; after it, a change is a new migration and `tables.py` shows the sum.
+applied). `views/NN_<view>.sql` are replaced by every migrate. A file that was committed never changes: a later column says in `tables.py`
+which migration adds it (`since`), so the table shows the sum and a database of any age gets there.
 """
 
 from pathlib import Path
@@ -20,8 +20,13 @@ def files() -> dict[Path, str]:
         FOLDER / f"{number:03}_{table.name}.sql": NOTE.format(module="sinks/tables.py") + table.sql()
         for number, table in enumerate(TABLES, 1)
     }
+    additions = {
+        FOLDER / f"{number:03}_{table.name}_columns.sql": NOTE.format(module="sinks/tables.py") + sql
+        for table in TABLES
+        for number, sql in table.additions().items()
+    }
     views = {
         FOLDER / "views" / f"{number:02}_{view.name}.sql": NOTE.format(module="sinks/views.py") + view.sql()
         for number, view in enumerate(VIEWS, 1)
     }
-    return tables | views
+    return tables | additions | views

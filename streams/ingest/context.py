@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from schemas import event
+from streams.ingest.country import CountryOf, nowhere
 from streams.ingest.doors import Doors, Networks, sender_ip
 from streams.ingest.intake import Intake
 from streams.ingest.limits import Meter
@@ -31,6 +32,7 @@ class Context:
     inspect_url: str
     pii_key: bytes
     trusted_proxies: Networks = ()
+    country_of: CountryOf = nowhere
 
 
 class Arrival:

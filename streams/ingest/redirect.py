@@ -4,20 +4,23 @@ The visitor waits for the record (broker or spool), but never longer than WAIT_S
 neither broker nor spool takes it the visitor is sent on all the same, and the click is counted as unrecorded: an error page would lose
 the visitor *and* the click.
 
-A page of the flow links to the same address with `?click_id=<the id it was given>`: that is a lander click, and goes to the offer. Which
-path of the flow a click takes is a hash of its id, so page and offer of one click belong together without anything being remembered.
+The page of a flow links to `/go/<campaign_id>/offer?click_id=<the id it was given>`: that is a lander click, and goes to the offer. The
+tracking link itself does the same when the id is one that we made: many pages know only that one address. An id of anybody else in it is
+the parameter of an ad, not ours. Which path of the flow a click takes is a hash of its id, so page and offer of one click belong together
+without anything being remembered.
 """
 
 import asyncio
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import quote
 
 from aiohttp import web
 from xxhash import xxh3_64_intdigest
 
-from schemas.entities import AffiliateNetwork, Campaign, Flow, Lander, Offer, Step
+from schemas.entities import AffiliateNetwork, Campaign, Flow, Lander, Offer, Step, TrafficSource
+from schemas.event import Visit
+from streams import expansion
 from streams.ingest import metrics
 from streams.ingest.answers import Refused
 from streams.ingest.context import Arrival, Context
@@ -26,16 +29,13 @@ from streams.ingest.payloads import stored
 from streams.ingest.record import Record
 from streams.ingest.tag import site_of
 from streams.ingest.visits import TagEvent, address_parameters, record_of, visit_of
+from streams.macros import given
 from streams.workspace import Workspace
 
 WAIT_S = 1.0
 OURS = re.compile(r"[0-9a-f]{32}")
+LONGEST_ID = 256
 LANDER_PARAMETER = "click_id"  # what tag.js looks for
-# The styles of 3-trade, section 3. A name in braces or brackets is always a macro; in the others only a name that we know.
-MACRO = re.compile(
-    r"\$?\{\{?(?P<a>[\w.:-]+)\}?\}|\[(?P<b>[\w.:-]+)\]|#(?P<c>[\w.:-]+?)#|%(?P<d>[A-Za-z_][\w.:-]*?)%"
-    r"|!!!?(?P<e>[\w.:-]+?)!!!?|--(?P<f>[A-Za-z][\w.:-]*?)--|__(?P<g>[A-Za-z][\w.:-]*?)__"
-)
 _behind: set[asyncio.Task[None]] = set()  # records that go on after their redirect
 
 
@@ -46,19 +46,29 @@ class Way(NamedTuple):
     lander: Lander | None
     offer: Offer
     slot: str  # the parameter of the offer's network that takes our click id
+    external: str  # the parameter in which the traffic source passes its own click id; empty: it has none
 
 
 async def go(context: Context, arrival: Arrival, campaign_id: str) -> web.Response:
-    """Record a click and redirect."""
-    context.doors.require_open()
+    """Take the tracking link: record a click, go to the lander or the offer."""
     passed = address_parameters("?" + arrival.query.decode("utf-8", "replace"))
     known = passed.get(LANDER_PARAMETER, "")
-    is_lander_click = OURS.fullmatch(known) is not None
-    click_id = known if is_lander_click else new_id(arrival.now_ms)
+    return await _hop(context, arrival, campaign_id, passed, known if OURS.fullmatch(known) else None)
+
+
+async def offer(context: Context, arrival: Arrival, campaign_id: str) -> web.Response:
+    """Take the lander's link: record a lander click, go to the offer. Without a usable id it begins a click of its own."""
+    passed = address_parameters("?" + arrival.query.decode("utf-8", "replace"))
+    return await _hop(context, arrival, campaign_id, passed, (given(passed.get(LANDER_PARAMETER)) or new_id(arrival.now_ms))[:LONGEST_ID])
+
+
+async def _hop(context: Context, arrival: Arrival, campaign_id: str, passed: dict[str, str], of_click: str | None) -> web.Response:
+    """Record and redirect; `of_click` is the click that a lander click belongs to, None for a click from outside."""
+    context.doors.require_open()
+    click_id = of_click or new_id(arrival.now_ms)
     way = way_of(context.doors.workspace, campaign_id, click_id)
-    goes_to_lander = way.lander is not None and not is_lander_click
     seen = TagEvent(
-        kind="lander_click" if is_lander_click else "click",
+        kind="lander_click" if of_click else "click",
         click_id=click_id,
         campaign_id=way.campaign.id,
         traffic_source_id=way.campaign.traffic_source_id,
@@ -69,9 +79,8 @@ async def go(context: Context, arrival: Arrival, campaign_id: str) -> web.Respon
     )
     visit = visit_of(context, arrival, site_of(context, way.campaign.property_id), seen)
     await _record(context, record_of(visit, arrival, context.doors.version, new_id(arrival.now_ms)))
-    target = way.lander.url if way.lander is not None and goes_to_lander else way.offer.url
-    values = _values(way, click_id, passed, arrival.now_ms, visit["ip"] or "")
-    location = filled(target, values, LANDER_PARAMETER if goes_to_lander else way.slot)
+    to, slot = (way.offer, way.slot) if of_click or way.lander is None else (way.lander, LANDER_PARAMETER)
+    location = expansion.filled(to.url, expansion.values(_known(way, click_id, passed, visit), passed), slot)
     return web.Response(
         status=302, headers={"Location": location, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer-when-downgrade"}
     )
@@ -104,7 +113,9 @@ def way_of(workspace: Workspace, campaign_id: str, click_id: str) -> Way:
         raise Refused("unknown_campaign")
     network = workspace.get("affiliate_network", offer.affiliate_network_id) if offer.affiliate_network_id else None
     slot = network.click_id_parameter if isinstance(network, AffiliateNetwork) else LANDER_PARAMETER
-    return Way(campaign, lander if isinstance(lander, Lander) else None, offer, slot)
+    bought = workspace.get("traffic_source", campaign.traffic_source_id) if campaign.traffic_source_id else None
+    external = (isinstance(bought, TrafficSource) and bought.click_id_parameter) or ""
+    return Way(campaign, lander if isinstance(lander, Lander) else None, offer, slot, external)
 
 
 def step_of(paths: list[Step], click_id: str) -> Step:
@@ -118,42 +129,18 @@ def step_of(paths: list[Step], click_id: str) -> Step:
     return paths[0]
 
 
-def _values(way: Way, click_id: str, passed: Mapping[str, str], now_ms: int, ip: str) -> dict[str, str]:
-    """Return the values of the macros that we know, by folded name."""
-    known = {
-        "clickid": click_id, "cid": click_id, "subid": click_id,
-        "campaign.id": way.campaign.id, "campaignid": way.campaign.id,
-        "trafficsource.id": way.campaign.traffic_source_id or "",
-        "lander.id": way.lander.id if way.lander else "",
-        "offer.id": way.offer.id,
-        "timestamp": str(now_ms // 1000),
-        "ip": ip,
-        "random": click_id[-8:],
+def _known(way: Way, click_id: str, passed: Mapping[str, str], visit: Visit) -> dict[str, str]:
+    """Return the values of the macros that we know; money and events are those of a conversion, and there is none yet."""
+    campaign, lander = way.campaign, way.lander
+    return {
+        **dict.fromkeys(expansion.CLICK_ID, click_id),
+        "externalid": passed.get(way.external or "externalid", ""),
+        "campaign.id": campaign.id, "campaignid": campaign.id, "campaign.name": campaign.name,
+        "trafficsource.id": campaign.traffic_source_id or "",
+        "lander.id": lander.id if lander else "", "lander.name": lander.name if lander else "",
+        "offer.id": way.offer.id, "offer.name": way.offer.name, "property.id": campaign.property_id,
+        "timestamp": str(visit["received_ms"] // 1000),
+        "ip": visit["ip"] or "", "ua": visit["user_agent"] or "", "country": visit["country"] or "", "language": visit["language"] or "",
+        "device": visit["device_type"] or "", "browser": visit["browser"] or "", "os": visit["os"] or "", "referrer": visit["referrer"] or "",
+        "random": new_id(visit["received_ms"])[-8:],
     }  # fmt: skip
-    others = {fold(name): value for name, value in passed.items()}
-    return others | {f"var:{name}": value for name, value in others.items()} | known
-
-
-def fold(name: str) -> str:
-    """Return a macro's name as it is compared: lower case, without `_` and `-`."""
-    return name.lower().replace("_", "").replace("-", "")
-
-
-def filled(url: str, values: Mapping[str, str], slot: str) -> str:
-    """Return the URL with its macros filled in, each value percent-encoded; a URL without a click id macro gets it as `slot=…`."""
-    has_click_id = False
-
-    def value_of(match: re.Match[str]) -> str:
-        nonlocal has_click_id
-        name = fold(match[match.lastgroup or 0])
-        if name not in values:
-            return "" if match.lastgroup == "a" else match[0]  # a brace macro that nobody knows is never sent literally
-        has_click_id = has_click_id or values[name] == values["clickid"]
-        return quote(values[name], safe="")
-
-    url = MACRO.sub(value_of, url)
-    if has_click_id:
-        return url
-    page, hash_, fragment = url.partition("#")
-    joiner = "" if page.endswith(("?", "&")) else "&" if "?" in page else "?"
-    return f"{page}{joiner}{quote(slot, safe='')}={quote(values['clickid'], safe='')}{hash_}{fragment}"

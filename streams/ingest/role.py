@@ -12,8 +12,9 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from streams.ingest import metrics, server
+from streams.ingest import country, metrics, server
 from streams.ingest.context import Context
+from streams.ingest.device import device_of
 from streams.ingest.doors import Doors, Networks
 from streams.ingest.intake import Intake
 from streams.ingest.limits import Meter
@@ -36,6 +37,7 @@ async def run(settings: Settings, *, ready: asyncio.Event | None = None) -> None
 
     BadSettings when the spool is taken; OSError when a port is; anything unexpected ends the role, its supervisor starts it again.
     """
+    device_of("Mozilla/5.0")  # reads its database (0.1 s) before the first visitor waits for it
     spool = Spool(settings.ingest.spool_dir or settings.data_dir / "spool", settings.ingest.spool_max_bytes)
     spool.open()
     metrics.SPOOL_BYTES.set(spool.waiting_bytes)
@@ -77,6 +79,7 @@ def _context(settings: Settings, intake: Intake, doors: Doors) -> Context:
         inspect_url=settings.console_url(),
         pii_key=settings.pii_secret(),
         trusted_proxies=_networks(settings.ingest.trusted_proxies),
+        country_of=country.opened(settings.ingest.geoip_database),
     )
 
 

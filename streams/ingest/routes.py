@@ -5,7 +5,8 @@
     POST     /t/<property_id>         tag.events        OPTIONS for browsers that ask first
     GET      /t/<property_id>.gif     tag.pixel
     GET      /tag.js                  tag.script
-    GET      /go/<campaign_id>        redirect.go
+    GET      /go/<campaign_id>        redirect.go       a click: on to the lander or the offer
+    GET      /go/<campaign_id>/offer  redirect.offer    a lander click: on to the offer
 
 HEAD asks whether a path exists and never records anything: link scanners and uptime checks use it.
 """
@@ -38,6 +39,7 @@ TAG = Route("tag", ("POST",), tag.events)
 PIXEL = Route("tag", ("GET",), tag.pixel)
 SCRIPT = Route("static", ("GET",), tag.script)
 GO = Route("go", ("GET",), redirect.go)
+OFFER = Route("go", ("GET",), redirect.offer)
 
 
 def route_of(path: str) -> tuple[Route, str]:
@@ -53,6 +55,8 @@ def route_of(path: str) -> tuple[Route, str]:
             found = TAG, property_id
         case ["", "go", campaign_id] if campaign_id:
             found = GO, campaign_id
+        case ["", "go", campaign_id, "offer"] if campaign_id:
+            found = OFFER, campaign_id
         case ["", "tag.js"]:
             found = SCRIPT, ""
         case _:

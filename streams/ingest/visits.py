@@ -1,10 +1,12 @@
 """What the tag and the tracking links saw, checked at the door and turned into the Visit of schemas/event.py.
 
 Identifiers are hashed here, with the key that only our processes have: an e-mail address never enters the log in clear. The address of
-the visitor is the connection's, never what a page says. Times of a visitor's clock count only when they are not in the future.
+the visitor is the connection's, never what a page says, and device, country and language are read from what the browser sends. Times of a
+visitor's clock count only when they are not in the future.
 """
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,6 +27,7 @@ from streams.topology import VISITS
 MOST_PARAMETERS = 100
 MOST_IDENTIFIERS = 10
 DAY_MS = 86_400_000
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")  # BCP 47, as browsers write it: de, pt-BR, zh-Hans-CN
 
 
 def _as_list(value: Any) -> Any:
@@ -65,6 +68,8 @@ class TagEvent(BaseModel):
     lander_id: Short | None = None
     offer_id: Short | None = None
     country: Annotated[str, Field(pattern="^[A-Za-z]{2}$")] | None = None
+    language: Short | None = None
+    user_agent: Annotated[str, Field(max_length=1024)] | None = None  # what a server says of its visitor: the request's is the server's own
     parameters: Texts = {}
     referrer: Address | None = None
     url: Address | None = None
@@ -72,7 +77,7 @@ class TagEvent(BaseModel):
 
 def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent) -> Visit:
     """Return the visit that an event is; empty texts, placeholders and unexpanded macros are None."""
-    user_agent = arrival.request.headers.get("User-Agent", "")
+    user_agent = seen.user_agent or arrival.request.headers.get("User-Agent") or ""
     device = device_of(user_agent)
     now_ms = arrival.now_ms
     ip = _canonical(arrival.ip(context.trusted_proxies))
@@ -94,8 +99,11 @@ def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent)
         device_type=device.device_type,
         browser=device.browser,
         os=device.os,
+        is_bot=device.is_bot,
+        user_agent=text(user_agent).decode() or None,
+        language=language_of(seen.language or arrival.request.headers.get("Accept-Language") or ""),
         ip=ip,
-        country=seen.country.upper() if seen.country else None,
+        country=seen.country.upper() if seen.country else context.country_of(ip),
         referrer=seen.referrer or None,
         url=seen.url or None,
     )
@@ -124,6 +132,12 @@ def _identifiers(seen: TagEvent, ip: str | None, site: Property, pii_key: bytes)
             if key:
                 found[kind, key] = None
     return list(found)
+
+
+def language_of(said: str) -> str | None:
+    """Return the first language of an Accept-Language header or of `navigator.language`; None when it is none."""
+    found = LANGUAGE.match(said.strip())
+    return found[0] if found else None
 
 
 def _parameters(seen: TagEvent) -> dict[str, str]:

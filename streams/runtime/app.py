@@ -31,7 +31,7 @@ HIGH_RECORDS_CHUNKS = 3  # so many chunks may wait in a task before fetching its
 
 # The collector of cycles, as set while a role runs. A chunk makes thousands of tuples and dicts that are in no cycle, and Python's
 # defaults (700, 10, 10) walk over all of them, and over every module's objects, again and again: 3 of 20 CPU-seconds per million.
-GC_THRESHOLD = (100_000, 50, 100)
+GC_THRESHOLD = (500_000, 20, 100)
 
 StageFactory = Callable[[], Stage]
 

@@ -98,6 +98,7 @@ class IngestSettings(Group):
     max_in_flight_bytes: int = Field(
         default=67_108_864, ge=1_048_576, description="bytes that wait for the broker's ack; more are answered 503"
     )
+    geoip_database: Path | None = Field(default=None, description="MMDB file that says the country of an address; empty: none is recorded")
     spool_dir: Path | None = Field(default=None, description="payloads wait here while the broker is away; empty: <data_dir>/spool")
     spool_max_bytes: int = Field(default=1_073_741_824, ge=0, description="a full spool is answered 503; 0 switches it off")
 
@@ -142,7 +143,7 @@ class Settings(BaseSettings):
     commit_interval_ms: int = Field(
         default=200, ge=1, le=10_000, description="longest time between two Kafka transactions of a busy partition"
     )
-    chunk_records: int = Field(default=2_000, ge=1, le=100_000, description="most records that a stage gets at once")
+    chunk_records: int = Field(default=500, ge=1, le=100_000, description="most records that a stage gets at once")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severe line that is written")
     log_format: Literal["auto", "text", "json"] = Field(default="auto", description="auto: text on a terminal, JSON elsewhere")
     failpoint: str = Field(default="", description="for crash tests: name[:n] kills the process at that point, the n-th time")

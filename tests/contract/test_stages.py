@@ -20,7 +20,7 @@ STREAMS = Path(__file__).parents[2] / "streams"
 STAGES = {role.name: role for role in (LEDGER, ATTRIBUTION)}
 PURE = sorted(STREAMS.glob("*.py"))
 FORBIDDEN = ("time", "random", "logging", "asyncio", "structlog", "streams.runtime", "streams.ingest", "aiokafka", "faust")
-KEY_PREFIXES = {LEDGER.name: (b"h:", b"e:"), ATTRIBUTION.name: (b"i:",)}
+KEY_PREFIXES = {LEDGER.name: (b"h:",), ATTRIBUTION.name: (b"i:",)}
 
 
 class Recorder(Memory):

@@ -65,7 +65,7 @@ def test_every_reason_has_an_example():
 
 
 def test_every_row_of_the_acceptance_table_is_proved():
-    """A01 to A39: each is named in an example's `proves`."""
+    """Of the first page, each is named in an example's `proves`."""
     proved = {row for name in names() for row in load(name)["proves"]}
     assert set(ROWS_OF_A) - proved == set()
 

@@ -155,7 +155,8 @@ def visit(number, **changes):
         "visit_id": f"v{number}", "kind": "click", "account_id": "acme", "property_id": "shop", "click_id": f"clk{number}",
         "occurred_ms": 1_789_999_000_000 + number, "received_ms": 1_789_999_000_100 + number, "identifiers": [["email", "9f2c"], ["ip", "aa01"]],
         "campaign_id": "c1", "traffic_source_id": "t1", "lander_id": None, "offer_id": "o1", "parameters": {"utm_source": "x"},
-        "device_type": "mobile", "browser": "Firefox", "os": "Android", "ip": "203.0.113.7", "country": "DE", "referrer": None, "url": "https://shop.example/",
+        "device_type": "mobile", "browser": "Firefox", "os": "Android", "is_bot": False, "user_agent": "Mozilla/5.0",
+        "language": "de-DE", "ip": "203.0.113.7", "country": "DE", "referrer": None, "url": "https://shop.example/",
     }  # fmt: skip
     return orjson.dumps(known | changes)
 

@@ -15,25 +15,25 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+import mmdb_writer
+import netaddr
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from yarl import URL
 
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from streams.identifiers import key as identifier_key
-from streams.ingest import role
 from streams.partition import partition_of
 from streams.runtime import topics
-from streams.runtime.settings import Settings
+from streams.runtime.errors import BadSettings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.settings_store import Change, SettingsStore
 from streams.topology import PAYLOADS, VISITS
+from tests.integration.ingest_rig import PARTITIONS, PII_KEY, Tail, running, settings_for
 
 SECRET = "s3cret"
-PII_KEY = "test-key"
-PARTITIONS = 3
 MIB = 1 << 20
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
 
 
 def source(source_id, **more):
@@ -58,19 +58,24 @@ WORKSPACE = [
     Change("flow", "through", {"id": "through", "name": "Through", "paths": [{"lander_id": "page", "offer_id": "trial"}]}),
     Change("flow", "direct", {"id": "direct", "name": "Direct", "paths": [{"offer_id": "plain"}]}),
     Change("campaign", "c1", {"id": "c1", "name": "C1", "property_id": "shop", "flow_id": "through"}),
+    Change("traffic_source", "ads", {"id": "ads", "name": "Ads", "click_id_parameter": "adclid"}),
+    Change("lander", "macros", {"id": "macros", "name": "M", "url": "https://page.example/m?c={campaign.id}&from={externalid}"}),
+    Change(
+        "offer",
+        "all",
+        {
+            "id": "all",
+            "name": "All",
+            "url": (
+                "https://net.example/o?s={click_id}&e={externalid}&sub1={sub1}&sub2={sub2}&var={var:sub1}&campaign={campaign.id}&offer={offer.id}"
+                "&lander={lander.id}&source={trafficsource.id}&ip={ip}&ua={ua}&country={country}&lang={language}&os={os}&t={timestamp}&r={random}&payout={payout}"
+            ),
+        },
+    ),
+    Change("flow", "macros", {"id": "macros", "name": "M", "paths": [{"lander_id": "macros", "offer_id": "all"}]}),
+    Change("campaign", "c3", {"id": "c3", "name": "C3", "property_id": "shop", "flow_id": "macros", "traffic_source_id": "ads"}),
     Change("campaign", "c2", {"id": "c2", "name": "C2", "property_id": "shop", "flow_id": "direct"}),
 ]
-
-
-def settings_for(broker, folder, **ingest):
-    return Settings(
-        kafka={"bootstrap_servers": broker.bootstrap_servers},
-        ingest={"port": free_port()} | ingest,
-        data_dir=folder,
-        partitions=PARTITIONS,
-        pii_key=PII_KEY,
-        metrics_port=free_port(),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -90,22 +95,6 @@ async def broker(tmp_path_factory):
         await asyncio.to_thread(own.kill)
 
 
-@contextlib.asynccontextmanager
-async def running(settings):
-    """The role in this process; yields its address."""
-    ready = asyncio.Event()
-    task = asyncio.create_task(role.run(settings, ready=ready))
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        task.result()
-    try:
-        yield settings.ingest_url()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 @pytest.fixture(scope="module")
 async def ingest(broker, tmp_path_factory):
     async with running(settings_for(broker, tmp_path_factory.mktemp("ingest"))) as address:
@@ -116,39 +105,6 @@ async def ingest(broker, tmp_path_factory):
 async def client():
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield session
-
-
-class Tail:
-    """Reads what is new in a topic since it was opened."""
-
-    def __init__(self, broker, topic):
-        self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=broker.bootstrap_servers, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=8 * MIB
-        )
-        self.partitions = [TopicPartition(topic.name, n) for n in range(PARTITIONS)]
-
-    async def __aenter__(self):
-        await self.consumer.start()
-        self.consumer.assign(self.partitions)
-        for partition, end in (await self.consumer.end_offsets(self.partitions)).items():
-            self.consumer.seek(partition, end)
-        return self
-
-    async def __aexit__(self, *_):
-        await self.consumer.stop()
-
-    async def rest(self):
-        """Every record up to the end as it is now."""
-        found = []
-        ends = await self.consumer.end_offsets(self.partitions)
-        while any([await self.consumer.position(p) < ends[p] for p in self.partitions]):
-            for records in (await self.consumer.getmany(timeout_ms=100)).values():
-                found += records
-        return found
-
-    async def one(self):
-        (record,) = await self.rest()
-        return record
 
 
 @pytest.fixture
@@ -383,18 +339,43 @@ async def test_tag_events_become_visits_with_hashed_identifiers(ingest, visits, 
         {"kind": "identify", "click_id": "c-1", "email": " Ann@Example.com ", "phone": "+1 650 555 1212"},
         {"kind": "nonsense"},
     ]
-    async with client.post(f"{ingest}/t/shop", data=json.dumps(events), headers={"User-Agent": chrome}) as response:
+    headers = {"User-Agent": chrome, "Accept-Language": "pt-BR,pt;q=0.9,en;q=0.5"}
+    async with client.post(f"{ingest}/t/shop", data=json.dumps(events), headers=headers) as response:
         assert response.status == 202
         answer = await response.json()
     assert (answer["accepted"], [item["index"] for item in answer["refused"]]) == (2, [2])
     first, second = [json.loads(record.value) for record in sorted(await visits.rest(), key=lambda record: record.offset)]
     assert (first["kind"], first["click_id"], first["property_id"], first["account_id"]) == ("visit", "c-1", "shop", "default")
     assert first["parameters"] == {"utm_source": "ad", "gclid": "G1"}
-    assert (first["device_type"], first["browser"], first["os"], first["ip"]) == ("mobile", "Chrome", "Android", "127.0.0.1")
+    assert (first["device_type"], first["browser"], first["os"], first["ip"]) == ("mobile", "Chrome Mobile", "Android", "127.0.0.1")
+    assert (first["is_bot"], first["user_agent"], first["language"], first["country"]) == (False, chrome, "pt-BR", None)
     assert first["occurred_ms"] < first["received_ms"]
     assert ["email", identifier_key("email", "ann@example.com", PII_KEY.encode())] in second["identifiers"]
     assert {kind for kind, _ in second["identifiers"]} == {"email", "phone", "ip"}
     assert "example.com" not in json.dumps(second["identifiers"])
+
+
+async def test_the_country_comes_from_the_file_of_the_settings(broker, visits, client, tmp_path):
+    """C05. What a server says of its visitor goes first: the connection is the server's."""
+    writer = mmdb_writer.MMDBWriter(4)
+    writer.insert_network(netaddr.IPSet(["127.0.0.0/8"]), {"country": {"iso_code": "DE"}})
+    writer.to_db_file(str(tmp_path / "geo.mmdb"))
+    async with running(settings_for(broker, tmp_path / "data", geoip_database=tmp_path / "geo.mmdb")) as address:
+        events = [{"click_id": "c-9"}, {"click_id": "c-9", "country": "fr", "language": "nb", "user_agent": FIREFOX}]
+        async with client.post(f"{address}/t/shop", data=json.dumps(events)) as response:
+            assert response.status == 202
+        async with client.get(f"{address}/go/c2", allow_redirects=False, headers={"User-Agent": "Googlebot/2.1"}) as response:
+            assert response.status == 302
+    found = [json.loads(record.value) for record in await visits.rest()]
+    assert sorted((visit["kind"], visit["country"], visit["language"], visit["is_bot"]) for visit in found) == [
+        ("click", "DE", None, True), ("visit", "DE", None, True), ("visit", "FR", "nb", False),
+    ]  # fmt: skip
+
+
+async def test_a_wrong_country_file_stops_the_role_with_a_remedy(broker, tmp_path):
+    with pytest.raises(BadSettings, match="CLICKTRAIL_INGEST__GEOIP_DATABASE"):
+        async with running(settings_for(broker, tmp_path, geoip_database=tmp_path / "nowhere.mmdb")):
+            pass
 
 
 async def test_the_pixel_and_the_tag_itself(ingest, visits, client):
@@ -408,7 +389,7 @@ async def test_the_pixel_and_the_tag_itself(ingest, visits, client):
     async with client.get(f"{ingest}/tag.js") as response:
         script = await response.read()
     assert response.content_type == "text/javascript"
-    assert len(script) < 3_000
+    assert len(gzip.compress(script)) < 2_048
 
 
 async def test_a_tracking_link_records_the_click_and_fills_it_in(ingest, visits, client):
@@ -431,6 +412,35 @@ async def test_a_tracking_link_records_the_click_and_fills_it_in(ingest, visits,
     assert json.loads((await visits.one()).value)["kind"] == "lander_click"
     async with client.get(f"{ingest}/go/c2", allow_redirects=False) as response:
         assert response.headers["Location"].startswith("https://net.example/o/8?sub5=")
+
+
+async def test_a_lander_links_to_its_offer_and_every_macro_is_filled(ingest, visits, client):
+    """C03: the click, then the landing page's click, both under one click id; the offer's link says all that is known."""
+    headers = {
+        "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
+        "Accept-Language": "de",
+        "Referer": "https://ad.example/",
+    }
+    async with client.get(f"{ingest}/go/c3?adclid=A%201&sub1=s", allow_redirects=False, headers=headers) as response:
+        to_page = parse_qs(urlsplit(response.headers["Location"]).query)
+    click = json.loads((await visits.one()).value)
+    assert to_page == {"click_id": [click["click_id"]], "c": ["c3"], "from": ["A 1"]}
+    async with client.get(
+        f"{ingest}/go/c3/offer?click_id=of-their-own&sub1=s&adclid=A%201", allow_redirects=False, headers=headers
+    ) as response:
+        found = parse_qs(urlsplit(response.headers["Location"]).query, keep_blank_values=True)
+    lander_click = json.loads((await visits.one()).value)
+    assert (lander_click["kind"], lander_click["click_id"], lander_click["campaign_id"]) == ("lander_click", "of-their-own", "c3")
+    assert (lander_click["traffic_source_id"], lander_click["lander_id"], lander_click["offer_id"]) == ("ads", "macros", "all")
+    assert abs(int(found.pop("t")[0]) - time.time()) < 10
+    assert len(found.pop("r")[0]) == 8
+    assert {name: value for name, (value,) in found.items()} == {
+        "s": "of-their-own", "e": "A 1", "sub1": "s", "sub2": "", "var": "s", "campaign": "c3", "offer": "all", "lander": "macros", "source": "ads",
+        "ip": "127.0.0.1", "ua": headers["User-Agent"], "country": "", "lang": "de", "os": "Linux", "payout": "",
+    }  # fmt: skip
+    async with client.get(f"{ingest}/go/c3/offer", allow_redirects=False) as response:
+        fresh = parse_qs(urlsplit(response.headers["Location"]).query)["s"][0]
+    assert json.loads((await visits.one()).value)["click_id"] == fresh
 
 
 async def test_overload_is_refused_before_memory_grows(broker, client, tmp_path):

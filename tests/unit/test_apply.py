@@ -1,5 +1,7 @@
 """The workspace file: applied as a difference, exported as a file that changes nothing, refused with its line."""
 
+import re
+
 import pytest
 
 from console import apply, file_place
@@ -67,6 +69,46 @@ def test_an_export_applied_again_changes_nothing():
     file = apply.read(str(demo.WORKSPACE))
     current = entities(file)
     assert plan(workspace.load(export(current)), current, is_pruning=True) == []
+
+
+SECRETS = """
+properties: [{id: shop, name: Shop}]
+sources: [{id: hook, name: Hook, kind: webhook, property_id: shop, auth: {kind: token, token: s3cret-1}}]
+destinations: [{id: ads, name: Ads, url: "https://ads.example/?c={click_id}&api_key=s3cret-2", headers: {Authorization: s3cret-3}}]
+users: [{id: ann, name: Ann, email: ann@x.example, role: owner}]
+tokens: [{id: laptop, user_id: ann, sha256: 5ec3e7a1b2c3d4e5f60718293a4b5c6d7e8f9012a3b4c5d6e7f8091a2b3c4d5e}]
+"""
+
+
+def test_an_export_is_masked_and_applied_again_it_loses_no_secret():
+    current = entities(workspace.load(SECRETS))
+    masked = export(current)
+    assert "s3cret" not in masked
+    assert "5ec3e7a1" not in masked
+    assert plan(workspace.load(masked), current, is_pruning=True) == []
+    assert plan(workspace.load(export(current, has_secrets=True)), {}, is_pruning=False) == plan(
+        workspace.load(SECRETS), {}, is_pruning=False
+    )
+
+
+def test_beside_a_masked_secret_everything_else_can_be_changed():
+    current = entities(workspace.load(SECRETS))
+    changed = (
+        export(current).replace("Ads", "More ads").replace("c={click_id}", "c={click_id}&e={ct}").replace("api_key=***", "api_key=new")
+    )
+    (change,) = plan(workspace.load(changed), current, is_pruning=False)
+    assert change.value["name"] == "More ads"
+    assert change.value["headers"] == {"Authorization": "s3cret-3"}
+    assert change.value["url"] == "https://ads.example/?c={click_id}&e={ct}&api_key=new"
+
+
+@pytest.mark.parametrize("place", ["source hook.auth.token", "destination ads", "token laptop.sha256"])
+def test_a_mask_with_no_secret_behind_it_is_refused(place):
+    current = entities(workspace.load(SECRETS))
+    masked = workspace.load(export(current))
+    current.pop(tuple(place.partition(".")[0].split()))
+    with pytest.raises(BadSettings, match=re.escape(place)):
+        plan(masked, current, is_pruning=False)
 
 
 def test_an_override_that_is_given_as_null_survives():

@@ -94,6 +94,12 @@ def test_settings_are_shown_as_json(clicktrail, tmp_path):
     assert (code, row["value"], row["source"]) == (0, str(tmp_path), "env")
 
 
+def test_a_wrong_country_file_is_found_before_anything_runs(clicktrail, monkeypatch, tmp_path):
+    monkeypatch.setenv("CLICKTRAIL_INGEST__GEOIP_DATABASE", str(tmp_path / "nowhere.mmdb"))
+    code, _, said = clicktrail("config", "check")
+    assert (code, "CLICKTRAIL_INGEST__GEOIP_DATABASE" in said) == (2, True)
+
+
 @pytest.mark.parametrize("name", presets.names())
 def test_a_preset_is_shown_with_all_that_a_person_needs(clicktrail, name):
     code, stdout, _ = clicktrail("presets", "show", name)

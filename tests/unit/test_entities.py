@@ -29,7 +29,8 @@ sources:
     allow_ips: [192.0.2.0/24]
     answer: OK
 destinations: [{id: capi, name: D, url: "https://t.example/?c={click_id}", conversion_names: {Purchase: sale}, property_ids: [shop]}]
-users: [{id: jane, name: Jane, email: jane@example.com, role: admin}]
+users: [{id: jane, name: Jane, email: jane@example.com, role: owner}]
+tokens: [{id: jane-laptop, user_id: jane, sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'}]
 """
 
 

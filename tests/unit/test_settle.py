@@ -3,8 +3,8 @@
 import pytest
 
 from schemas import reasons
-from streams import dedup, settle
-from streams.settle import compared, find, row, signature, sub_reason
+from streams import dedup
+from streams.settle import compared, find, signature, sub_reason
 
 STEPS = [[name, "passed", ""] for name in ("property", "payload", "test", "status", "name")]
 
@@ -167,28 +167,3 @@ def test_a_revision_is_written_for_what_a_reader_would_see():
         {"parent": "e"},
     ):
         assert signature(base) != signature(base | change)
-
-
-@pytest.mark.parametrize(
-    ("changes", "value"), [({"value": None}, "0"), ({"value": "7.5"}, "7.5"), ({"value": "-3"}, "-3")]
-)  # rule 11: an ok row always has a value
-def test_the_value_of_a_row(changes, value):
-    ok = finding(dedup.OK, hit())
-    assert row(event(**changes), ok, 1, "i")["value"] == value
-    error = finding(dedup.MISS, {})
-    assert row(event(**changes), error, 1, "i")["value"] == changes["value"]
-
-
-def test_a_row_has_the_view_of_its_kind():
-    """Rule 1: three vocabularies, one model."""
-    for kind, reason, view in (("postback", "recorded", "success"), ("postback", "duplicate", "info"), ("postback", "unknown_click_id", "failure"),
-                               ("referral", "invalid_member_link", "info")):  # fmt: skip
-        made = settle.decided(reason, "x", None, STEPS)
-        assert row(event(type=kind), made, 1, None)["view_status"] == view
-
-
-def test_a_row_carries_its_lineage():
-    """Topic, partition, offset, hash, both clocks and the settings; its bytes are proved by the examples payload-*."""
-    made = row(event(), finding(dedup.MISS, {}), 3, "i")
-    assert (made["topic"], made["partition"], made["offset"], made["payload_sha256"]) == ("t", 0, 1, "0" * 64)
-    assert (made["revision"], made["settings_version"], made["received_ms"], made["event_ms"]) == (3, 4, 2_000, 1_500)

@@ -113,10 +113,43 @@ def test_kept_it_is_in_the_store(store, overlay):
     overlay.accept_chunk()
     overlay.delete(b"old")
     overlay.accept_chunk()
+    overlay.seal()
     overlay.keep(8)
     assert (store.get(b"a"), store.get(b"old"), store.position) == (b"1", None, 8)
+    overlay.seal()
     overlay.keep(9)
     assert store.position == 9
+
+
+def test_while_one_commits_the_next_sees_what_it_wrote_and_is_not_kept_with_it(store, overlay):
+    overlay.put(b"a", b"1")
+    overlay.put(b"b", b"1")
+    overlay.accept_chunk()
+    overlay.seal()
+    assert overlay.get(b"a") == b"1"
+    overlay.put(b"a", b"2")
+    overlay.delete(b"b")
+    overlay.accept_chunk()
+    overlay.keep(8)
+    assert (store.get(b"a"), store.get(b"b")) == (b"1", b"1")
+    assert (overlay.get(b"a"), overlay.get(b"b")) == (b"2", None)
+    overlay.seal()
+    overlay.keep(9)
+    assert (store.get(b"a"), store.get(b"b")) == (b"2", None)
+    overlay.seal()
+    overlay.keep(None)  # a transaction without changes leaves the store where it stands
+    assert (store.get(b"a"), store.position) == (b"2", 9)
+
+
+def test_back_at_a_mark_nothing_was_written_since(overlay):
+    overlay.put(b"a", b"1")
+    overlay.accept_chunk()
+    mark = overlay.mark()
+    overlay.put(b"a", b"2")
+    overlay.accept_chunk()
+    overlay.put(b"old", b"2")
+    overlay.return_to(mark)
+    assert (overlay.get(b"a"), overlay.get(b"old")) == (b"1", b"0")
 
 
 def test_restaged_changes_are_the_chunks_again(overlay):

@@ -1,0 +1,223 @@
+"""`clicktrail export`, `tail` and `get` against a real engine: what is written, what a spreadsheet is kept from doing, and the count."""
+
+import asyncio
+import base64
+import contextlib
+import csv
+import io
+import os
+import sys
+from unittest import mock
+
+import orjson
+import pytest
+
+from console import cli, exporting
+from sinks import migrations
+from sinks.feeds import FEEDS
+from sinks.store import Store
+from streams.runtime.errors import BadSettings, Unavailable
+from streams.stage import Record
+from tests.integration.sink_rig import Rig, row, visit
+
+EVENTS_FEED, VISITS_FEED = FEEDS[:2]
+ERROR = {"status": "error", "reason": "unknown_click_id", "view_status": "failure"}
+NASTY = ['=HYPERLINK("http://evil.example")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1", 'line one\nline "two", 3', "plain"]
+
+
+@pytest.fixture(scope="module")
+async def rig(clickhouse):
+    """Nine messages that a spreadsheet would run or that break lines, one payload of bytes that are no text, two visits."""
+    rig = Rig(type("NoBroker", (), {"bootstrap_servers": ""}), clickhouse, "export")
+    await asyncio.to_thread(migrations.migrate, clickhouse.url, rig.name)
+    store = Store(clickhouse.url, rig.name)
+    rows = [row(number, message=text, **(ERROR if number % 2 else {})) for number, text in enumerate(NASTY)]
+    rows += [row(len(NASTY), payload=b'\xff\x00"\n', value="-12.50", type="api_call", source_id="api")]
+    for feed, values in ((EVENTS_FEED, rows), (VISITS_FEED, [visit(1), visit(2, kind="visit", campaign_id="c2")])):
+        await store.insert(feed, [Record(feed.topic, 0, n, 1_790_000_100_000 + n, None, value) for n, value in enumerate(values)])
+    await store.close()
+    return rig
+
+
+@pytest.fixture
+def clicktrail(rig, tmp_path):
+    """Run a command; returns (stdout as bytes, stderr)."""
+
+    def run(*arguments, code=0):
+        raw, said, found = io.BytesIO(), io.StringIO(), 0
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
+        ours = {
+            "CLICKTRAIL_CLICKHOUSE__URL": rig.clickhouse.url,
+            "CLICKTRAIL_CLICKHOUSE__DATABASE": rig.name,
+            "CLICKTRAIL_DATA_DIR": str(tmp_path),
+        }
+        with (
+            mock.patch.dict(os.environ, bare | ours, clear=True),
+            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
+            contextlib.redirect_stdout(io.TextIOWrapper(raw, write_through=True)) as out,
+            contextlib.redirect_stderr(said),
+        ):
+            try:
+                cli.main()
+            except SystemExit as ended:
+                found = ended.code or 0
+            out.flush()
+            assert found == code, said.getvalue()
+            return raw.getvalue(), said.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def export(clicktrail):
+    """Run `clicktrail export`."""
+    return lambda *arguments, code=0: clicktrail("export", *arguments, code=code)
+
+
+def table(raw):
+    return list(csv.DictReader(io.StringIO(raw.decode(), newline="")))
+
+
+async def test_a_csv_has_every_row_once_and_runs_nothing(export):
+    """R15: the download. Cells that a spreadsheet would take for a formula get an apostrophe; numbers stay numbers."""
+    raw, said = export("events")
+    rows = table(raw)
+    assert len(rows) == len(NASTY) + 1
+    assert said.strip() == "10 rows of events."
+    messages = [line["message"] for line in rows][: len(NASTY)]
+    assert messages == [("'" if text[0] in "=+-@\t\r＝" else "") + text for text in NASTY]
+    assert rows[-1]["value"] == "-12.5"
+    assert rows[-1]["sub_reason"] == ""
+    assert "log_offset" not in rows[0]
+
+
+async def test_ndjson_is_valid_for_every_reader_and_keeps_the_words(export):
+    raw, said = export("events", "--format", "ndjson")
+    rows = [orjson.loads(line) for line in raw.splitlines()]
+    assert [line["message"] for line in rows][: len(NASTY)] == NASTY
+    assert rows[-1]["payload"] == '�\x00"\n'
+    assert said.startswith("10 rows")
+
+
+async def test_parquet_keeps_the_bytes_and_says_how_many(export, rig, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow.parquet", reason="pyarrow reads the file back")
+    path = tmp_path / "events.parquet"
+    out, said = export("events", "--format", "parquet", "-o", str(path), "--json")
+    found = pyarrow.read_table(path)
+    assert found.num_rows == 10
+    assert base64.b64decode(found.column("payload_b64")[9].as_py()) == b'\xff\x00"\n'
+    assert found.column("message").to_pylist()[: len(NASTY)] == NASTY
+    assert orjson.loads(out) == {"list": "events", "format": "parquet", "output": str(path), "rows": 10}
+    assert said.startswith("10 rows of events in ")
+
+
+FILTERS = [
+    (("events", "--view-status", "failure"), 4),
+    (("events", "--view-status", "Success"), 6),
+    (("events", "--status", "error", "--source", "net"), 4),
+    (("events", "--campaign", "c1", "--property", "shop", "--traffic-source", "t1"), 10),
+    (("events", "--since", "2026-01-01", "--until", "2026-12-31"), 10),
+    (("events", "--since", "2027-01-01"), 0),
+    (("integration_events", "--view-status", "failure"), 4),
+    (("integration_events", "--type", "api_call"), 1),
+    (("integration_events", "--type", "API Call"), 1),
+    (("system_logs", "--event-type", "Conversions"), 10),
+    (("system_logs", "--campaign", "c2"), 1),
+    (("visits", "--type", "click"), 1),
+    (("postbacks",), 0),
+    (("activity",), 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "count"), FILTERS, ids=[" ".join(arguments) for arguments, _ in FILTERS])
+async def test_the_count_follows_the_filter(export, arguments, count):
+    """R14, R15, R16: what is listed is what is downloaded, and the number says so."""
+    raw, said = export(*arguments)
+    assert len(table(raw)) == count
+    assert said.startswith(f"{count} row")
+
+
+async def test_the_logs_area_has_its_three_sections(export):
+    """C01: System Logs, System Activity and Postback Status, each a list of its own."""
+    rows = {name: export(name)[1].split()[0] for name in ("system_logs", "activity", "postbacks")}
+    assert rows == {"system_logs": "12", "activity": "0", "postbacks": "0"}
+
+
+async def test_the_page_of_referral_rock_as_a_file(export):
+    """R05, R15: the columns of the page."""
+    raw, _ = export("integration_events", "--view-status", "success")
+    assert list(table(raw)[0]) == ["created_date", "type", "status", "message", "details", "event_id"]
+    assert {line["status"] for line in table(raw)} == {"Success"}
+
+
+async def test_the_list_and_one_event_on_the_command_line(clicktrail):
+    """A02, R01, R03, R04, R14, R17, R18: past events of all sources or of one, by Info / Success / Failure, then one with its status,
+    parameters and values. The pages' own way there (a button, a panel) is the console's, which comes later; these are its two questions.
+    """
+    counts = {}
+    for word in ("info", "success", "failure", ""):
+        raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--view-status", word)
+        counts[word] = len(raw.splitlines())
+    assert counts == {"info": 0, "success": 6, "failure": 4, "": 10}
+    raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--source", "api")
+    assert [orjson.loads(line)["event_id"] for line in raw.splitlines()] == [f"e1-0-{len(NASTY)}"]
+    event = orjson.loads(clicktrail("get", "e1-0-1", "--json")[0])
+    assert (event["status"], event["view_status"], event["message"]) == ("error", "failure", "+1+1")
+    assert event["parameters"] == {"click_id": "clk1", "amount": "12.50"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evnts",), "no list 'evnts'"),
+        (("events", "--author", "ann"), "events has no filter --author"),
+        (("visits", "--view-status", "info"), "visits has no filter --view-status"),
+        (("events", "--since", "tomorrow"), "is no time"),
+        (("events", "--format", "xlsx"), "xlsx"),
+    ],
+)
+async def test_what_cannot_be_exported_is_said(export, arguments, said):
+    assert said in export(*arguments, code=2)[1]
+
+
+class Broken:
+    """An answer that ends too soon."""
+
+    def answer(self, *_):
+        return self
+
+    def pieces(self, _size):
+        yield b'"a"\n1\n'
+        raise exporting.HTTPError("connection broken")
+
+
+def test_half_an_export_is_an_error():
+    found = exporting.Export(Broken(), "", {}, "csv")
+    with pytest.raises(Unavailable, match="broke off after 2 rows"):
+        list(found)
+
+
+@pytest.mark.parametrize(
+    ("form", "pieces", "count"),
+    [
+        ("csv", [b'"a"\n', b'"x"\n"y', b'\n"\n"z""', b'\n"\n'], 3),
+        ("csv", [b'"a"\n'], 0),
+        ("csv", [], 0),
+        ("ndjson", [b'{"a":"x\\n"}\n{"a"', b":1}\n"], 2),
+    ],
+)
+def test_rows_are_counted_as_they_pass(form, pieces, count):
+    """Wherever the pieces are cut; a line break inside quotes is content."""
+    broken = Broken()
+    broken.pieces = lambda _size: iter(pieces)
+    found = exporting.Export(broken, "", {}, form)
+    assert b"".join(found) == b"".join(pieces)
+    assert found.row_count == count
+
+
+def test_every_list_has_its_view_and_its_columns():
+    for found in exporting.LISTS:
+        assert exporting.columns_of(found.view)
+        assert exporting.statement(found, "csv", {"since": "24h", "until": "1h"})[1].keys() == {"since", "until"}
+    with pytest.raises(BadSettings):
+        exporting.listed("nothing")
