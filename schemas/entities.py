@@ -19,6 +19,7 @@ from schemas.policies import (
     Currency,
     DedupPolicy,
     Entity,
+    FraudPolicy,
     Id,
     Name,
     Network,
@@ -58,6 +59,7 @@ class Source(Entity):
     mapping: Mapping = Mapping()
     dedup: DedupPolicy = DedupPolicy()
     attribution: AttributionOverrides = AttributionOverrides()
+    fraud: FraudPolicy = FraudPolicy()
     auth: Auth | None = None
     allow_ips: list[Network] = Field(default_factory=list, description="addresses or networks; empty: all")
     rate_limit_per_s: Annotated[float, Field(gt=0)] | None = None

@@ -49,6 +49,8 @@ class Event(TypedDict):
     ref_text: str | None  # the first refId as passed, for "Can't find refId: <value>"
     ip: str | None  # the visitor's IP as the payload passes it (not the sender's)
     is_test: bool
+    fraud: NotRequired[tuple[str, str]]  # (sub-reason, detail) of a fraud rule that a payload breaks by itself
+    referee: NotRequired[str]  # the key of its customer, where its source records one referral per customer
     problem: tuple[str, str] | None  # (reason code, detail) found while reading: unauthorized_asset, unreadable_payload
     parameters: dict[str, str]  # as sent; names in parentheses are notes of ours: (more), (time), (currency)
     payload: NotRequired[str]  # the payload's bytes when they are UTF-8
@@ -118,6 +120,7 @@ class Visit(TypedDict):
     click_id: str | None
     occurred_ms: int
     received_ms: int
+    owner: NotRequired[list[Identifier]]  # whose member link it is, as identifiers are
     identifiers: list[Identifier]  # by which a conversion can find it, hashed already; the click id is not repeated here
     campaign_id: str | None
     traffic_source_id: str | None

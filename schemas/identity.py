@@ -25,13 +25,20 @@ def coordinates(event_id: str) -> tuple[int, int, int]:
 
 
 def home_of(
-    account_id: str, property_id: str, reference: str | None, transaction_id: str | None, click_id: str | None, payload_sha256: str
+    account_id: str,
+    property_id: str,
+    reference: str | None,
+    transaction_id: str | None,
+    click_id: str | None,
+    payload_sha256: str,
+    referee: str | None = None,
 ) -> str:
     """Routing key: the business id that the payload is about, else its click id, else its hash, within account and property.
 
-    A reference goes before the payload's own transaction id: a refund with an id of its own must meet the sale that it refunds.
+    A reference goes before the payload's own transaction id: a refund with an id of its own must meet the sale that it refunds. Where a
+    source records one referral per customer, all of a customer (`referee`, a keyed hash) must meet.
     """
-    subject = reference or transaction_id or click_id or payload_sha256
+    subject = (referee and f"referee:{referee}") or reference or transaction_id or click_id or payload_sha256
     if len(subject) > LONGEST_KEY:
         subject = sha256(subject.encode("utf-8", "replace")).hexdigest()
     return f"{account_id}|{property_id}|{subject}"

@@ -56,6 +56,7 @@ Url = Annotated[str, AfterValidator(_web_address), Field(max_length=4000)]
 Currency = Annotated[str, AfterValidator(_currency)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Network = Annotated[str, AfterValidator(_network)]
+Domain = Annotated[str, Field(max_length=253, pattern=r"^[^@\s/A-Z]+\.[^@\s/A-Z]+$")]
 Days = Annotated[float, Field(gt=0, le=3650)]
 Seconds = Annotated[float, Field(ge=0, le=315_360_000)]
 
@@ -95,6 +96,32 @@ class AttributionOverrides(Entity):
         if changes.get("window_days") == "unlimited":
             changes["window_days"] = None
         return policy.model_copy(update=changes)
+
+
+class FraudPolicy(Entity):
+    """Which conversions of a source don't count although nothing else is wrong with them (R11): information, referral not created.
+
+    The property's min_click_to_conversion_s is one more such rule. A limit per day and member link is none of them: whatever it counts would
+    have to lie in one place, and all referrals of a busy link in one home cost more with each.
+    """
+
+    blocked_email_domains: list[Domain] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="of the customer's e-mail in clear, subdomains too; lower case, for example mailinator.com",
+    )
+    blocked_networks: list[Network] = Field(
+        default_factory=list, max_length=1000, description="addresses or networks of the customer, as the payload passes it"
+    )
+    self_referral: bool = Field(
+        default=False,
+        description="a customer who is the member of the link: same e-mail, phone or external id as the link was made known with",
+    )
+    one_referral_per: Literal["email", "phone", "external_id"] | None = Field(
+        default=None,
+        description="one recorded conversion of each name per customer, among sources with this rule. Payloads are then kept by customer: a refund "
+        "must name its customer, too, and another source's report of the same transaction is no duplicate",
+    )
 
 
 class DedupPolicy(Entity):

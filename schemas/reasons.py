@@ -92,8 +92,11 @@ REASONS = (
     ),
     Reason(
         FRAUD_RULE, DISCARDED, "Fraud rule", "Information captured, referral not created: fraud rule {rule}", INFO, "R11",
-        ("The conversion came sooner after its click than the property allows",),
-        "Nothing to do for fraud. While testing, wait, or lower min_click_to_conversion_s of the property.",
+        (
+            "The conversion came sooner after its click than the property allows",
+            "The customer is the member, was referred before, or has a blocked e-mail domain or address",
+        ),
+        "Nothing to do for fraud. While testing, see the sub-reason: it names the rule of the source or property that objects.",
     ),
     Reason(
         DUPLICATE, DEDUPLICATED, "Duplicate", "Already processed this exact conversion: {original}", INFO, "A12",
@@ -156,6 +159,8 @@ NEVER_SEEN, WINDOW_EXPIRED, OTHER_PROPERTY, CLICK_LATER = "never_seen", "window_
 MACRO_UNEXPANDED, PLACEHOLDER = "macro_unexpanded", "placeholder"
 NO_STATUS, UNKNOWN_WORD, NOT_APPROVED, TAKEN_BACK = "no_status", "unknown_word", "not_approved", "taken_back"
 NO_IDENTIFIER, PARENT_MISSING, TOO_SOON = "no_identifier", "parent_missing", "too_soon"
+BLOCKED_EMAIL, BLOCKED_NETWORK = "blocked_email", "blocked_network"
+SELF_REFERRAL, DUPLICATE_REFEREE = "self_referral", "duplicate_referee"
 SAME_TRANSACTION, SAME_CLICK_AND_VALUE, SAME_PAYLOAD = "same_transaction", "same_click_and_value", "same_payload"
 SOURCE_MISSING, PROPERTY_MISSING, PROPERTY_NOT_BOUND = "source_missing", "property_missing", "property_not_bound"
 
@@ -173,6 +178,12 @@ SUB_REASONS = (
     SubReason(NO_IDENTIFIER, (TEST_DATA, NO_CLICK_ID), "no click id and no refId was passed", "Pass the click id."),
     SubReason(PARENT_MISSING, (CANT_FIND_EVENT,), "no recorded conversion has this id", "See why the first event was not recorded."),
     SubReason(TOO_SOON, (FRAUD_RULE,), "it came too soon after its click", "Lower min_click_to_conversion_s if this is no fraud."),
+    SubReason(BLOCKED_EMAIL, (FRAUD_RULE,), "the domain of its e-mail is blocked", "See fraud.blocked_email_domains of the source."),
+    SubReason(BLOCKED_NETWORK, (FRAUD_RULE,), "its IP address is blocked", "See fraud.blocked_networks of the source."),
+    SubReason(
+        SELF_REFERRAL, (FRAUD_RULE,), "the customer is the member whose link was used", "Test with another e-mail than the member's."
+    ),
+    SubReason(DUPLICATE_REFEREE, (FRAUD_RULE,), "this customer was referred before", "Test with an e-mail that was not used yet."),
     SubReason(SAME_TRANSACTION, (DUPLICATE,), "its transaction id was recorded before", "Nothing to do."),
     SubReason(SAME_CLICK_AND_VALUE, (DUPLICATE,), "click id, name, value and currency were recorded before", "Pass a transaction id."),
     SubReason(SAME_PAYLOAD, (DUPLICATE,), "the same bytes were recorded before", "Pass a transaction id."),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from schemas.event import Event
 from schemas.mapping import APPROVED, TAKEN_BACK, TEST
-from schemas.reasons import FILTERED_EVENT, TEST_DATA, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD, WRONG_STATUS
+from schemas.reasons import FILTERED_EVENT, FRAUD_RULE, TEST_DATA, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD, WRONG_STATUS
 
 NEEDS_PARENT = "needs_parent"
 """Not a reason: what `classify` answers for a reversal, refund or chargeback; the detail is its canonical status."""
@@ -75,6 +75,9 @@ def judge(event: Event) -> tuple[Verdict | None, list[list[str]]]:
         if verdict is not None:
             reason, detail = verdict
             return verdict, [*_ALL_PASSED[:reached], [name, reason, detail or ""]]
+    if "fraud" in event:  # no step of the table: only sources with such rules show it
+        rule = event["fraud"][1]
+        return (FRAUD_RULE, rule), [*_ALL_PASSED, ["fraud", FRAUD_RULE, rule]]
     return None, _ALL_PASSED.copy()
 
 

@@ -26,6 +26,8 @@ def collect(records: Sequence[RecordLike], partitions: int, out: Outputs) -> Non
             click["c"] = visit["campaign_id"]
         if visit.get("traffic_source_id"):
             click["s"] = visit["traffic_source_id"]
+        if visit.get("owner"):
+            click["o"] = visit["owner"]
         message = {"click": click}
         if visit["identifiers"]:
             message["ids"] = visit["identifiers"]

@@ -24,8 +24,9 @@ Entry = dict[str, Any]
 id event_id · i identity · k kind (CONVERSION, BY_REFERENCE, TAKEN_BACK) · n conversion name · t event_ms · u received_ms · w dedup window ms ·
 x what a duplicate is compared with · s soonest conversion time after a click, ms · d a decision that waits for attribution (tests) ·
 o whether it has no business id, so that a click id (or its bytes) made this its home · y its own transaction id, where a reference to
-another one made this its home · z f g what duplicates change (restate.py) · a the answer (absent: not asked; ASKED; a hit; a miss) ·
-r revision of the last row · v verdict of the last row · b whether the event is kept · p destinations that were told
+another one made this its home · z f g what duplicates change (restate.py) · j identifiers
+of its customer, who must not be the owner of the link · h whether its home is a customer's (fraud.py: one referral each) ·
+a the answer (absent: not asked; ASKED; a hit; a miss) · r revision of the last row · v verdict of the last row · b whether the event is kept · p destinations that were told
 """
 
 CONVERSION: Final = "c"
@@ -38,6 +39,8 @@ OK: Final = "ok"
 DUPLICATE: Final = "dup"
 MISS: Final = "miss"
 TOO_SOON: Final = "soon"
+SELF: Final = "self"
+REPEATED: Final = "repeat"
 DECIDED: Final = "decided"
 LINKED: Final = "link"
 ORPHAN: Final = "orphan"
@@ -89,15 +92,25 @@ def _conversion(entry: Entry, at: int, entries: list[Entry], recorded: dict[str,
     first = recorded.get(identity)
     if first is not None and _in_window(entries[first], entry):
         return (DUPLICATE, first)
-    if identity in waiting:
+    referral = referral_of(entry) if "h" in entry else ""
+    if referral in recorded:
+        return (REPEATED, recorded[referral])
+    if identity in waiting or referral in waiting:
         return (WAIT, -1)
     found = _answered(entry)
     if found is None:
         recorded[identity] = at
+        if referral:
+            recorded[referral] = at
         return (OK, -1)
     if found[0] in UNDECIDED:
-        waiting.add(identity)
+        waiting |= {identity, referral} - {""}
     return found
+
+
+def referral_of(entry: Entry) -> str:
+    """What the home of a customer records once: a conversion of this name. No identity begins like it."""
+    return f"R{'.test' if entry.get('test') else ''}|{entry['n']}"
 
 
 def _answered(entry: Entry) -> Verdict | None:
@@ -111,6 +124,8 @@ def _answered(entry: Entry) -> Verdict | None:
         return (DECIDED, -1)
     if entry.get("s") and entry["t"] - answer["click"]["t"] < entry["s"]:
         return (TOO_SOON, -1)
+    if "j" in entry and any(list(one) in answer["click"].get("o", ()) for one in entry["j"]):
+        return (SELF, -1)
     return None
 
 
@@ -156,6 +171,8 @@ def _taken_back(entry: Entry, at: int, entries: list[Entry], verdicts: list[Verd
         j for j, (what, _) in enumerate(verdicts) if what == OK and entries[j].get("test") == is_test and entries[j].get("o") == is_own
     ]
     undecided = [j for j, (what, _) in enumerate(verdicts) if what in UNDECIDED and entries[j]["k"] == CONVERSION]
+    if "h" in entry:  # all of a customer are here: only what is about the same transaction is its sale
+        found, undecided = ([j for j in some if entries[j].get("y") == entry["y"]] for some in (found, undecided))
     if found:
         best = min(found, key=lambda j: _distance(entry, at, entries[j], j))
         reach = _distance(entry, at, entries[best], best)

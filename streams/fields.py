@@ -9,7 +9,7 @@ from typing import TypeVar
 from schemas.event import Event, Identifier
 from schemas.mapping import FIELDS, TEST, UNKNOWN
 from schemas.reasons import PLACEHOLDER, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
-from streams import identifiers, money
+from streams import fraud, identifiers, money
 from streams.macros import blank_kind, given
 from streams.shapes import Shape
 from streams.times import event_ms, why_received
@@ -18,7 +18,7 @@ from streams.workspace import SourceRules
 MEMO_LIMIT = 1000  # words remembered per source; a sender that never repeats a word must not fill the memory
 _YES = frozenset(("1", "true", "yes", "y", "on", "t", "test", "sandbox"))
 _NO = frozenset(("0", "false", "no", "n", "off", "f"))
-_PROPERTY = FIELDS.index("property")
+_PROPERTY, _EMAIL = FIELDS.index("property"), FIELDS.index("email")
 
 Found = tuple[str | None, ...]
 _Words = TypeVar("_Words")
@@ -79,6 +79,20 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
         event["ip"] = identifiers.ip(address)
     if email or phone or external:
         _fill_refs(event, rules, _texts(email, phone, external, shape, parameters), pii_key)
+    if rules.fraud is not None:
+        fraud.look(event, rules.fraud, email)
+
+
+def referee(rules: SourceRules, subject: Subject, parameters: dict[str, str], pii_key: bytes) -> str | None:
+    """The customer by whom a source with one referral per customer keeps its payloads: `fill` says the same."""
+    kind = rules.fraud and rules.fraud.referee
+    if not kind:
+        return None
+    property_id, shape, found = subject[0], subject[6], subject[7]
+    texts = _texts(found[_EMAIL], found[_EMAIL + 1], found[_EMAIL + 2], shape, parameters)
+    gmail_aliases = _is_gmail_one(rules, property_id)
+    keys = (identifiers.key(kind, text, pii_key, gmail_aliases) for of, text in texts if of == kind)
+    return next((key for key in keys if key is not None), None)
 
 
 def _complete(first_found: Found, shape: Shape, parameters: dict[str, str]) -> Found:
@@ -184,8 +198,7 @@ def _texts(email: str | None, phone: str | None, external: str | None, shape: Sh
 
 def _fill_refs(event: Event, rules: SourceRules, texts: list[tuple[str, str]], pii_key: bytes) -> None:
     """The refIds as keys; the first that is a value is quoted in messages as it was passed."""
-    policy = rules.policies.get(event["property_id"])
-    gmail_aliases = policy is not None and policy.gmail_aliases
+    gmail_aliases = _is_gmail_one(rules, event["property_id"])
     refs: list[Identifier] = event["refs"]
     for kind, text in texts:
         key = identifiers.key(kind, text, pii_key, gmail_aliases)
@@ -193,3 +206,8 @@ def _fill_refs(event: Event, rules: SourceRules, texts: list[tuple[str, str]], p
             refs.append((kind, key))
             if event["ref_text"] is None:
                 event["ref_text"] = text.strip()
+
+
+def _is_gmail_one(rules: SourceRules, property_id: str) -> bool:
+    policy = rules.policies.get(property_id)
+    return policy is not None and policy.gmail_aliases

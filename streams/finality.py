@@ -4,7 +4,23 @@ State is what a chunk writes and a restart reads, so a home shrinks as soon as i
 nothing but final ones needs only its claims. What waits for a late click stays open, and is bounded.
 """
 
-from streams.dedup import ASKED, BY_REFERENCE, CONVERSION, DECIDED, DUPLICATE, LINKED, MISS, OK, ORPHAN, TOO_SOON, Entry, Verdict
+from streams.dedup import (
+    ASKED,
+    BY_REFERENCE,
+    CONVERSION,
+    DECIDED,
+    DUPLICATE,
+    LINKED,
+    MISS,
+    OK,
+    ORPHAN,
+    REPEATED,
+    SELF,
+    TOO_SOON,
+    Entry,
+    Verdict,
+    referral_of,
+)
 
 MAX_HEALABLE = 256  # entries of one open home that are kept to be judged again; a hostile sender must not grow a home without bound
 MOST_OVER = 16  # conversions of a home that stay for refunds only
@@ -26,17 +42,17 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     opened: set[str] = set()
     finals: list[bool] = []
     for entry, (what, _) in zip(entries, verdicts, strict=True):
-        identity = entry["i"]
-        is_final = _stands(entry, what) and identity not in opened
+        identities = (entry["i"], referral_of(entry)) if "h" in entry else (entry["i"],)
+        is_final = _stands(entry, what) and opened.isdisjoint(identities)
         if not is_final:
-            opened.add(identity)
+            opened.update(identities)
         finals.append(is_final)
     nearest_open = next((at for at, entry in enumerate(entries) if entry["k"] == CONVERSION and not finals[at]), len(entries))
     for at, (what, target) in enumerate(verdicts):
         if what == OK and target >= 0:
             finals[at] = finals[at] and nearest_open > max(at, target) and not any(map(_can_change, entries[at:target]))
     for at, (what, target) in enumerate(verdicts):
-        if what == DUPLICATE:
+        if what in (DUPLICATE, REPEATED):
             finals[at] = finals[at] and finals[target]
         elif what == LINKED:
             finals[at] = finals[target] and nearest_open > max(at, target)
@@ -46,11 +62,11 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
 def _stands(entry: Entry, what: str) -> bool:
     """Whether nothing that can be learnt of an entry itself changes its verdict."""
     answer = entry.get("a")
-    if what in (OK, DECIDED, TOO_SOON):
+    if what in (OK, DECIDED, TOO_SOON, SELF):
         return entry["k"] == BY_REFERENCE or (isinstance(answer, dict) and answer.get("m") == "click_id")
     if what == MISS:
         return isinstance(answer, dict) and not answer.get("tried")
-    return what == DUPLICATE and not (entry.get("test") and isinstance(answer, dict) and answer.get("m") != "click_id")
+    return what in (DUPLICATE, REPEATED) and not (entry.get("test") and isinstance(answer, dict) and answer.get("m") != "click_id")
 
 
 def _can_change(entry: Entry) -> bool:
@@ -95,7 +111,7 @@ def bounded(entries: list[Entry], verdicts: list[Verdict], finals: list[bool]) -
             (
                 at
                 for at in reversed(kept)
-                if verdicts[at][0] in (MISS, DUPLICATE, ORPHAN, LINKED) or (verdicts[at][0] == OK and is_lone(entries[at]))
+                if verdicts[at][0] in (MISS, DUPLICATE, REPEATED, ORPHAN, LINKED) or (verdicts[at][0] == OK and is_lone(entries[at]))
             ),
             None,
         )

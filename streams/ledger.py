@@ -11,7 +11,7 @@ import orjson
 
 from schemas.event import Event
 from schemas.mapping import TAKEN_BACK, fold
-from streams import dedup, restate, settle
+from streams import dedup, fraud, restate, settle
 from streams.classify import NEEDS_PARENT, judge, trace
 from streams.dedup import Entry
 from streams.finality import LONE
@@ -116,13 +116,9 @@ class Ledger:
                 entry["s"] = policy.min_click_to_conversion_ms
             if rules.dedup.mode != "ignore":
                 restate.mark(entry, event, rules.dedup.mode)
-        if event["is_test"]:
-            entry["test"] = True
-        if event["reference"] is None:
-            if event["transaction_id"] is None:
-                entry["o"] = True
-        elif event["transaction_id"] != event["reference"] and (event["transaction_id"] or entry["k"] != dedup.TAKEN_BACK):
-            entry["y"] = event["transaction_id"] or ""
+        _place(entry, event)
+        if rules.fraud is not None:
+            fraud.mark(entry, event, rules.fraud)
         return entry
 
     def _ip_key(self, event: Event, policy: Policy) -> str | None:
@@ -180,6 +176,17 @@ class Ledger:
         event, body = held
         row = self._rows.made(event, body, told, revision, identity=identity, value=value, click_id=click_id)
         out.send(EVENTS.name, event["partition"], event["event_id"].encode(), row)
+
+
+def _place(entry: Entry, event: Event) -> None:
+    """Note what of its home an entry is about: test or live, a business id of its own or none."""
+    if event["is_test"]:
+        entry["test"] = True
+    if event["reference"] is None:
+        if event["transaction_id"] is None:
+            entry["o"] = True
+    elif event["transaction_id"] != event["reference"] and (event["transaction_id"] or entry["k"] != dedup.TAKEN_BACK):
+        entry["y"] = event["transaction_id"] or ""
 
 
 def _is_deferred(event: Event) -> bool:

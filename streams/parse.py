@@ -98,8 +98,10 @@ class Parser:
         digest = _fingerprint(value, query) if query else sha256(value).hexdigest()
         if cause:
             return home_of(rules.account_id, rules.property_id, None, None, None, digest)
-        property_id, _, reference, transaction_id, click_id, _, _, _ = fields.subject(rules, parameters)
-        return home_of(rules.account_id, property_id, reference, transaction_id, click_id, digest)
+        subject = fields.subject(rules, parameters)
+        property_id, _, reference, transaction_id, click_id, _, _, _ = subject
+        referee = fields.referee(rules, subject, parameters, self._pii_key) if rules.fraud is not None else None
+        return home_of(rules.account_id, property_id, reference, transaction_id, click_id, digest, referee)
 
     def _context(self, headers: dict[str, bytes]) -> Context:
         get = headers.get
@@ -126,6 +128,7 @@ def home(event: Event) -> str:
         event["transaction_id"],
         event["click_id"],
         event["fingerprint"],
+        event.get("referee"),
     )
 
 

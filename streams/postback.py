@@ -11,7 +11,7 @@ import orjson
 
 from schemas.entities import Destination, TrafficSource
 from schemas.event import Event
-from streams.dedup import Entry
+from streams.dedup import Entry, referral_of
 from streams.partition import partition_of
 from streams.stage import Outputs
 from streams.topology import POSTBACKS
@@ -107,7 +107,12 @@ def _reported_before(entry: Entry, superseded: list[Entry], destination_id: str)
         return str(entry["id"])
     told.append(destination_id)
     for other in superseded:
-        if other["i"] == entry["i"] and destination_id in other.get("p", ()):
+        if _is_same(other, entry) and destination_id in other.get("p", ()):
             other["p"].remove(destination_id)
             return str(other["id"])
     return None
+
+
+def _is_same(other: Entry, entry: Entry) -> bool:
+    """Whether an entry that is recorded no more was the same conversion, or the one referral of the same customer."""
+    return bool(other["i"] == entry["i"] or ("h" in other and "h" in entry and referral_of(other) == referral_of(entry)))

@@ -32,6 +32,8 @@ def sub_reason(event: Event, reason: str) -> str | None:
             return reasons.SOURCE_MISSING
         assert event["problem"] is not None
         return reasons.PROPERTY_MISSING if event["problem"][1] == event["property_id"] else reasons.PROPERTY_NOT_BOUND
+    if reason == reasons.FRAUD_RULE:
+        return event["fraud"][0]
     return reasons.NO_IDENTIFIER if reason == reasons.TEST_DATA else None
 
 
@@ -58,7 +60,10 @@ def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step
 
 
 def _attribution(answer: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"click": answer["click"], "match": answer["m"], "model": answer["model"]}
+    click = answer["click"]
+    if "o" in click:  # who owns the link is no reader's business
+        click = {name: value for name, value in click.items() if name != "o"}
+    found: dict[str, Any] = {"click": click, "match": answer["m"], "model": answer["model"]}
     if answer.get("losers"):
         found["losers"] = answer["losers"]
     if answer.get("tried"):
@@ -118,6 +123,25 @@ def _too_soon(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) ->
     }  # fmt: skip
 
 
+def _self_referral(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    answer = entry["a"]
+    return {
+        "reason": reasons.FRAUD_RULE, "detail": "self_referral", "sub": reasons.SELF_REFERRAL, "click_id": answer["click"]["id"],
+        "evidence": _attribution(answer),
+        "steps": [*steps, ["duplicate", "passed", "first of its identity"], ["attribution", "decided", "its customer is the owner of the link"]],
+    }  # fmt: skip
+
+
+def _repeated(event: Event, entry: Entry, original: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    assert original is not None
+    gap = entry["u"] - original["u"]
+    return {
+        "reason": reasons.FRAUD_RULE, "detail": f"one_referral_per {entry['h']}", "sub": reasons.DUPLICATE_REFEREE,
+        "duplicate_of": original["id"], "evidence": {"key": entry["h"], "original": original["id"], "gap_ms": gap},
+        "steps": [*steps, ["duplicate", "decided", f"same {entry['h']} as {original['id']}, {gap} ms before"]],
+    }  # fmt: skip
+
+
 def _deferred(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
     reason, detail, sub_reason = entry["d"]
     return {
@@ -155,7 +179,7 @@ def _orphan(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> F
 
 _FINDERS = {
     dedup.OK: _recorded, dedup.DUPLICATE: _duplicate, dedup.MISS: _miss, dedup.TOO_SOON: _too_soon, dedup.DECIDED: _deferred,
-    dedup.LINKED: _linked, dedup.ORPHAN: _orphan,
+    dedup.LINKED: _linked, dedup.ORPHAN: _orphan, dedup.SELF: _self_referral, dedup.REPEATED: _repeated,
 }  # fmt: skip
 
 # First letter of an identity -> what matched, and its sub-reason.

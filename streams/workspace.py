@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from schemas.entities import ENTITY_MODELS, Property, Source, problems_of
 from schemas.mapping import STATUS_WORDS
 from schemas.policies import AttributionPolicy, Entity
-from streams import sealed
+from streams import fraud, sealed
 from streams.shapes import Lookup
 
 CACHE_LIMIT = 50_000  # (source, version) pairs that are kept ready; each is a pointer to shared rules
@@ -50,7 +50,7 @@ class SourceRules:
     """Everything that judging a payload of one source needs, compiled from the settings in force."""
 
     __slots__ = (
-        "account_id", "currency", "date_formats", "dedup", "default_event", "default_status", "event_memo", "events", "lookup",
+        "account_id", "currency", "date_formats", "dedup", "default_event", "default_status", "event_memo", "events", "fraud", "lookup",
         "minor_decimals", "policies", "property_id", "read", "source", "source_id", "status_memo", "statuses", "type", "zone",
     )  # fmt: skip
 
@@ -67,6 +67,7 @@ class SourceRules:
             p.id: _policy(source.attribution.over(p.attribution)) for p in properties.values() if p.account_id == self.account_id
         }
         self.lookup = Lookup(mapping)
+        self.fraud = fraud.compiled(source.fraud)
         self.read = sealed.reader(source.auth)
         self.events = None if mapping.events is None else {word.strip().casefold(): name for word, name in mapping.events.items()}
         self.statuses = STATUS_WORDS | {word.strip().casefold(): status for word, status in mapping.statuses.items()}

@@ -51,23 +51,29 @@ Texts = Annotated[
 ]
 
 
-class TagEvent(BaseModel):
-    """One event as the tag sends it. Unknown fields are left out: a newer tag may talk to an older server."""
+class Person(BaseModel):
+    """By what somebody can be known again."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    email: Shorts = []
+    phone: Shorts = []
+    external_id: Shorts = []
+
+
+class TagEvent(Person):
+    """One event as the tag sends it. Unknown fields are left out: a newer tag may talk to an older server."""
 
     kind: Literal["visit", "click", "lander_click", "identify"] = "visit"
     visit_id: Short | None = None
     click_id: Short | None = None
     occurred_ms: int | None = None
-    email: Shorts = []
-    phone: Shorts = []
-    external_id: Shorts = []
     campaign_id: Short | None = None
     traffic_source_id: Short | None = None
     lander_id: Short | None = None
     offer_id: Short | None = None
     country: Annotated[str, Field(pattern="^[A-Za-z]{2}$")] | None = None
+    member: Person | None = None  # whose link this click id is; known from the first event of the click id only (fraud rule self_referral)
     language: Short | None = None
     user_agent: Annotated[str, Field(max_length=1024)] | None = None  # what a server says of its visitor: the request's is the server's own
     parameters: Texts = {}
@@ -82,7 +88,7 @@ def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent)
     now_ms = arrival.now_ms
     ip = _canonical(arrival.ip(context.trusted_proxies))
     occurred_ms = seen.occurred_ms if seen.occurred_ms and now_ms - 30 * DAY_MS < seen.occurred_ms < now_ms else now_ms
-    return Visit(
+    visit = Visit(
         visit_id=given(seen.visit_id) or new_id(now_ms),
         kind=seen.kind,
         account_id=site.account_id,
@@ -107,6 +113,9 @@ def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent)
         referrer=seen.referrer or None,
         url=seen.url or None,
     )
+    if seen.member is not None:
+        visit["owner"] = _identifiers(seen.member, None, site, context.pii_key)
+    return visit
 
 
 def record_of(visit: Visit, arrival: Arrival, version: int, receipt: str) -> Record:
@@ -118,7 +127,7 @@ def record_of(visit: Visit, arrival: Arrival, version: int, receipt: str) -> Rec
     return Record(VISITS.name, key, orjson.dumps(visit), arrival.now_ms, headers)
 
 
-def _identifiers(seen: TagEvent, ip: str | None, site: Property, pii_key: bytes) -> list[Identifier]:
+def _identifiers(seen: Person, ip: str | None, site: Property, pii_key: bytes) -> list[Identifier]:
     found: dict[Identifier, None] = {}
     by_kind: tuple[tuple[str, list[str]], ...] = (
         (identifiers.EMAIL, seen.email),

@@ -72,15 +72,18 @@ def receive(memory, step):
     return f"e1-{record.partition}-{record.offset}"
 
 
-def visit(workspace, click_id=None, at="", property="shop", received=None, campaign=None, traffic_source=None, **identifiers):  # noqa: A002
+def visit(workspace, click_id=None, at="", property="shop", received=None, campaign=None, traffic_source=None, member=None, **identifiers):  # noqa: A002
     """A visit as ingest makes it: identifiers hashed with the property's switches."""
     site = workspace.get("property", property)
-    hashed = [(kind, key(kind, identifiers[kind], PII, site.attribution.gmail_aliases)) for kind in KINDS if kind in identifiers]
+
+    def hashed(person):
+        return [(kind, key(kind, person[kind], PII, site.attribution.gmail_aliases)) for kind in KINDS if kind in person]
+
     return {
         "visit_id": f"v{ms(at)}", "kind": "click", "account_id": site.account_id, "property_id": site.id, "click_id": click_id,
-        "occurred_ms": ms(at), "received_ms": ms(received or at), "identifiers": hashed, "campaign_id": campaign,
+        "occurred_ms": ms(at), "received_ms": ms(received or at), "identifiers": hashed(identifiers), "campaign_id": campaign,
         "traffic_source_id": traffic_source, "lander_id": None, "offer_id": None, "parameters": {},
-    }  # fmt: skip
+    } | ({"owner": hashed(member)} if member else {})  # fmt: skip
 
 
 def body_of(payload, workspace):

@@ -48,13 +48,23 @@ def judge(payloads, clicks, sources, window=30 * DAY):
             recorded.append(at)
     for at, p in enumerate(payloads):
         if rows[at] is None:
-            parents = [j for j in recorded if all(payloads[j][k] == p[k] for k in ("property", "tx", "test"))]
+            parents = [j for j in recorded if place(payloads[j], sources) == place(p, sources)]
             before = [j for j in parents if j < at]
             same = [j for j in before if payloads[j]["name"] == p["name"]]
             parent = (same or before or parents or [None])[0]
             orphan = ("discarded", "test_data", p.get("cid"), None) if p["test"] else ("error", "cant_find_event", p.get("cid"), None)
             rows[at] = orphan if parent is None else ("discarded", "wrong_status", rows[parent][2], parent)
     return [(*row, worth(at, payloads, rows, sources)) for at, row in enumerate(rows)]
+
+
+def place(p, sources):
+    """What must be the same for two payloads to be about the same sale."""
+    return p["property"], customer(p, sources), p["tx"], p["test"]
+
+
+def customer(p, sources):
+    """The customer of a source that records one referral of each."""
+    return p["email"] if sources[p["source"]][0] == "refer" else None
 
 
 def first_look(p, at, payloads, clicks, window, first, sources):
@@ -67,15 +77,22 @@ def first_look(p, at, payloads, clicks, window, first, sources):
         return ("discarded", "wrong_status", click if p["test"] else p.get("cid"), None)
     if p["name"] == "AddToCart":
         return ("discarded", "filtered_event", click if p["test"] else p.get("cid"), None)
-    identity = at if sources[p["source"]][0] == "create" else (p["property"], p["tx"], p["name"], p["test"])
+    identity = at if sources[p["source"]][0] == "create" else (*place(p, sources), p["name"])
     original = first.get(identity)
     if original is not None:
         span = sources[payloads[original]["source"]][1]
         if span is None or p["u"] - payloads[original]["u"] <= span:
             return ("deduplicated", "duplicate", p.get("cid"), original)
+    referral = customer(p, sources) and (p["property"], customer(p, sources), p["name"], p["test"])
+    if referral in first:
+        return ("discarded", "fraud_rule", p.get("cid"), first[referral])
     if click is None:
         return ("error", how, p.get("cid"), None)
+    if sources[p["source"]][0] == "refer" and p["email"] and p["email"] == next(c["owner"] for c in clicks if c["id"] == click):
+        return ("discarded", "fraud_rule", click, None)
     first[identity] = at
+    if referral:
+        first[referral] = at
     return ("ok", "recorded", click, None)
 
 

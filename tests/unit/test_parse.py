@@ -412,3 +412,21 @@ def test_total_and_agreed_with_ingest(made, value, headers, is_known):
 def test_the_hot_path_stays_hot():
     """Performance: 8.3 to 9.3 us here while others use the machine; the bound leaves room for worse."""
     assert cost_us(2000, 5) < 30
+
+
+@pytest.mark.parametrize(
+    ("body", "is_kept_by_customer"),
+    [
+        ({"email": "ann@example.com", "txid": "T1"}, True),
+        ({"email": " ANN@example.com", "reference": "T0"}, True),
+        ({"email": "n/a", "txid": "T1"}, False),
+        ({"phone": "+4930123", "txid": "T1"}, False),
+    ],
+)
+def test_the_key_that_ingest_chooses_is_the_home_of_the_customer(body, is_kept_by_customer):
+    """One referral per customer: ingest and the ledger must name the same home, whatever else the payload says."""
+    made = parser(kind="referral", fraud={"one_referral_per": "email"})
+    given_record = record(body)
+    event = made.parse(given_record)
+    assert made.route(made._workspace.source("net", 2), given_record.value, given_record.headers) == home(event)
+    assert home(event).startswith("acme|shop|referee:") is is_kept_by_customer
