@@ -49,6 +49,7 @@ class Event(TypedDict):
     ref_text: str | None  # the first refId as passed, for "Can't find refId: <value>"
     ip: str | None  # the visitor's IP as the payload passes it (not the sender's)
     is_test: bool
+    adjusts: NotRequired[bool]  # an approved negative amount: it corrects an earlier conversion, whatever its status word says
     fraud: NotRequired[tuple[str, str]]  # (sub-reason, detail) of a fraud rule that a payload breaks by itself
     referee: NotRequired[str]  # the key of its customer, where its source records one referral per customer
     problem: tuple[str, str] | None  # (reason code, detail) found while reading: unauthorized_asset, unreadable_payload

@@ -158,6 +158,7 @@ _MISSES = (UNKNOWN_CLICK_ID, CANT_FIND_REFID, NO_IP_MATCH, INVALID_MEMBER_LINK, 
 NEVER_SEEN, WINDOW_EXPIRED, OTHER_PROPERTY, CLICK_LATER = "never_seen", "window_expired", "other_property", "click_later"
 MACRO_UNEXPANDED, PLACEHOLDER = "macro_unexpanded", "placeholder"
 NO_STATUS, UNKNOWN_WORD, NOT_APPROVED, TAKEN_BACK = "no_status", "unknown_word", "not_approved", "taken_back"
+ADJUSTED = "adjusted"
 NO_IDENTIFIER, PARENT_MISSING, TOO_SOON = "no_identifier", "parent_missing", "too_soon"
 BLOCKED_EMAIL, BLOCKED_NETWORK = "blocked_email", "blocked_network"
 SELF_REFERRAL, DUPLICATE_REFEREE = "self_referral", "duplicate_referee"
@@ -175,6 +176,7 @@ SUB_REASONS = (
     SubReason(UNKNOWN_WORD, (WRONG_STATUS,), "the status word is unknown", "Add the word to the statuses of the mapping."),
     SubReason(NOT_APPROVED, (WRONG_STATUS,), "the sale is pending or rejected", "Wait for the sender's approval."),
     SubReason(TAKEN_BACK, (WRONG_STATUS,), "the recorded sale was reversed, refunded or charged back", "See the linked conversion."),
+    SubReason(ADJUSTED, (WRONG_STATUS,), "the recorded sale was corrected by a negative amount", "See the linked conversion."),
     SubReason(NO_IDENTIFIER, (TEST_DATA, NO_CLICK_ID), "no click id and no refId was passed", "Pass the click id."),
     SubReason(PARENT_MISSING, (CANT_FIND_EVENT,), "no recorded conversion has this id", "See why the first event was not recorded."),
     SubReason(TOO_SOON, (FRAUD_RULE,), "it came too soon after its click", "Lower min_click_to_conversion_s if this is no fraud."),

@@ -158,6 +158,15 @@ def _by_reference(
     return (OK, min(found, key=lambda j: _distance(entry, at, entries[j], j)))
 
 
+def order_of(at: int, entries: list[Entry], verdicts: list[Verdict]) -> str | None:
+    """The event id of the recorded sale that a conversion with a click of its own names as its order (a rebill, an upsell): a link, no more."""
+    if "h" in entries[at]:
+        return None
+    return next(
+        (entry["id"] for j, entry in enumerate(entries[:at]) if verdicts[j][0] == OK and _is_parent(entry) and "y" not in entry), None
+    )
+
+
 def _is_parent(entry: Entry) -> bool:
     """Whether an entry can be what a reference means: a live conversion with a business id and a click of its own."""
     return entry["k"] == CONVERSION and not entry.get("test") and not entry.get("o")

@@ -16,6 +16,7 @@ from streams.dedup import (
     ORPHAN,
     REPEATED,
     SELF,
+    TAKEN_BACK,
     TOO_SOON,
     Entry,
     Verdict,
@@ -51,6 +52,8 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
     for at, (what, target) in enumerate(verdicts):
         if what == OK and target >= 0:
             finals[at] = finals[at] and nearest_open > max(at, target) and not any(map(_can_change, entries[at:target]))
+        elif what == OK and "y" in entries[at] and "h" not in entries[at]:  # its order may heal, and be linked (dedup.order_of)
+            finals[at] = finals[at] and all(finals[j] or entries[j]["k"] == TAKEN_BACK for j in range(at))
     for at, (what, target) in enumerate(verdicts):
         if what in (DUPLICATE, REPEATED):
             finals[at] = finals[at] and finals[target]

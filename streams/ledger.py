@@ -150,7 +150,8 @@ class Ledger:
         if "z" in entry:
             held = event, _ = restate.settled(held, finding, at, entries, verdicts)
         signature = settle.signature(finding)
-        if signature == entry.get("v"):
+        before = entry.get("v")
+        if signature == before:
             return
         entry["v"] = signature
         entry["r"] = entry.get("r", 0) + 1
@@ -158,7 +159,9 @@ class Ledger:
         value = event["value"] or ("0" if is_ok else None)
         click_id = finding.get("click_id") or event["click_id"]
         self._emit(held, verdict(finding, event["type"]), entry["r"], out, identity=entry["i"], value=value, click_id=click_id)
-        if is_ok:
+        if is_ok and not (
+            before and "y" in entry and before == settle.signature({**finding, "parent": None})
+        ):  # a link is no news to anybody
             superseded = [other for other, (what, _) in zip(entries, verdicts, strict=True) if what != dedup.OK]
             self._postbacks.request(event, finding, entry, superseded, out)
 

@@ -4,6 +4,7 @@ It says what was decided, in the words of `schemas/reasons.py`, and shows why: t
 candidates that lost, the key and the gap of a duplicate. Judging the evidence alone gives the verdict again.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from schemas import reasons
@@ -43,7 +44,10 @@ def find(event: Event, at: int, entries: list[Entry], verdicts: list[Verdict], s
     other = entries[target] if target >= 0 else None
     if other is not None and verdicts[target][1] >= 0 and verdicts[target][0] == dedup.OK:
         other = {**other, "a": entries[verdicts[target][1]]["a"]}  # recorded by reference itself: its click is its parent's
-    return _FINDERS[what](event, entries[at], other, steps)
+    finding = _FINDERS[what](event, entries[at], other, steps)
+    if "y" in entries[at] and what == dedup.OK and target < 0:
+        finding["parent"] = dedup.order_of(at, entries, verdicts)
+    return finding
 
 
 def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
@@ -152,11 +156,22 @@ def _deferred(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) ->
 
 def _linked(event: Event, entry: Entry, parent: Entry | None, steps: list[Step]) -> Finding:
     assert parent is not None
+    word, cause = event["original_status"] or event["conversion_status"], reasons.TAKEN_BACK
+    if "adjusts" in event:
+        word, cause = f"{event['original_status'] or 'approved'}, negative amount", reasons.ADJUSTED
+    evidence = {"parent": parent["id"], "gap_ms": entry["u"] - parent["u"], "share": _share(event, parent["x"])}
     return {
-        "reason": reasons.WRONG_STATUS, "detail": event["original_status"] or event["conversion_status"], "sub": reasons.TAKEN_BACK,
-        "parent": parent["id"], "click_id": _click_of(parent), "evidence": {"parent": parent["id"], "gap_ms": entry["u"] - parent["u"]},
+        "reason": reasons.WRONG_STATUS, "detail": word, "sub": cause, "parent": parent["id"], "click_id": _click_of(parent), "evidence": evidence,
         "steps": [*steps, ["status", "decided", f"{event['conversion_status']} of {parent['id']}"]],
     }  # fmt: skip
+
+
+def _share(event: Event, sale: dict[str, Any]) -> str:
+    """How much of a sale is taken back: all, part, more or unknown. By what each payload says itself; senders write it with and without minus."""
+    if event["value"] is None or sale["value"] is None or event["currency"] != sale["currency"]:
+        return "unknown"
+    back, whole = abs(Decimal(event["value"])), abs(Decimal(sale["value"]))
+    return "all" if back == whole else "part" if back < whole else "more"
 
 
 def _click_of(entry: Entry) -> str | None:

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from streams import dedup
-from streams.dedup import ASK, ASKED, DECIDED, DUPLICATE, LINKED, MISS, OK, ORPHAN, TOO_SOON, WAIT, better, fold
+from streams.dedup import ASK, ASKED, DECIDED, DUPLICATE, LINKED, MISS, OK, ORPHAN, TOO_SOON, WAIT, better, fold, order_of
 from streams.finality import MAX_HEALABLE, bounded, claims, final
 
 NONE = {"tried": []}
@@ -30,6 +30,10 @@ def rebill(i="T|Rebill|T2", **more):
 
 def refund(n="Purchase", **more):
     return {"k": dedup.TAKEN_BACK, "i": f"B|{next(_count)}", "n": n, "t": 1_000, "u": 1_000, **more}
+
+
+def upsell(i="T|Upsell|T5", **more):
+    return sale(hit(), **{"i": i, "n": "Upsell", "y": "T5", **more})
 
 
 _count = itertools.count()
@@ -147,6 +151,26 @@ def test_what_is_known_by_reference(entries, verdicts):
 
 
 @pytest.mark.parametrize(
+    ("entries", "order"),
+    [
+        ([sale(hit()), upsell()], "e1-0-0"),
+        ([upsell()], None),
+        ([sale(miss()), upsell()], None),
+        ([sale(miss()), sale(hit()), upsell()], "e1-0-1"),
+        ([sale(hit(), i="T|Lead|T1", n="Lead"), sale(hit()), upsell()], "e1-0-0"),  # the first of the order
+        ([upsell(i="T|Upsell|T4", y="T4"), upsell()], None),  # of each other they are not
+        ([sale(hit(), test=True), upsell()], None),
+        ([sale(hit(), o=True), upsell()], None),
+        ([sale(hit(), h="email", y="T1"), upsell(h="email")], None),  # a customer's home is no order
+    ],
+)
+def test_the_order_of_a_rebill_or_upsell(entries, order):
+    """It is a conversion by its own click; the order that it names is a link, if it is there already."""
+    entries = home(*entries)
+    assert order_of(len(entries) - 1, entries, fold(entries)) == order
+
+
+@pytest.mark.parametrize(
     ("entries", "finals"),
     [
         ([sale(hit())], [True]),  # a click id names one click
@@ -167,6 +191,9 @@ def test_what_is_known_by_reference(entries, verdicts):
         ([sale(hit()), rebill(), refund("Rebill")], [True, True, True]),
         ([sale(hit(m="email")), rebill(), rebill(), refund()], [False, False, False, False]),
         ([rebill(), sale(hit(), i="T|Rebill|T2")], [False, False]),
+        ([sale(hit()), upsell()], [True, True]),
+        ([sale(miss()), upsell(), upsell()], [False, False, False]),
+        ([upsell(), sale(miss())], [True, False]),
         ([sale(hit(t=995), s=10)], [True]),
         ([sale(hit(), test=True, d=["x", None, None])], [True]),
     ],
@@ -180,6 +207,7 @@ def test_what_is_final(entries, finals):
 def test_what_is_final_stays_as_it_is():
     """Whatever answers come and whatever payloads follow: exhaustively over small homes. Else its row could not be revised."""
     kinds = [sale(), sale(i="T|Lead|T1", n="Lead"), rebill(), sale(i="T|Rebill|T2", n="Rebill"), refund(), refund("Rebill")]
+    kinds += [sale(i="T|Upsell|T5", n="Upsell", y="T5")]
     answers = [hit(), hit(m="email"), miss(), NONE]
     now = [kind | extra for kind in kinds for extra in ([{}] if kind["k"] != dedup.CONVERSION else [{"a": a} for a in answers])]
     checked = 0
@@ -194,6 +222,8 @@ def test_what_is_final_stays_as_it_is():
             checked += 1
             for at, is_final in enumerate(finals):
                 assert not is_final or after[at] == verdicts[at], (before, later, at)
+                if is_final and verdicts[at] == (OK, -1) and "y" in before[at]:
+                    assert order_of(at, later, after) == order_of(at, before, verdicts), (before, later, at)
     assert checked > 5_000
 
 

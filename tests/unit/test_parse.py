@@ -430,3 +430,26 @@ def test_the_key_that_ingest_chooses_is_the_home_of_the_customer(body, is_kept_b
     event = made.parse(given_record)
     assert made.route(made._workspace.source("net", 2), given_record.value, given_record.headers) == home(event)
     assert home(event).startswith("acme|shop|referee:") is is_kept_by_customer
+
+
+@pytest.mark.parametrize(
+    ("body", "source", "said"),
+    [
+        ({"amount": "-3", "status": "approved"}, {}, ("reversed", "approved", True)),
+        ({"amount": "-3", "status": ""}, {"mapping": {"default_status": "approved"}}, ("reversed", None, True)),
+        ({"amount": "-3", "status": "refunded"}, {}, ("refunded", "refunded", None)),
+        ({"amount": "-3", "status": "pending"}, {}, ("pending", "pending", None)),
+        ({"amount": "0", "status": "approved"}, {}, ("approved", "approved", None)),
+        ({"amount": "-0", "status": "approved"}, {}, ("approved", "approved", None)),
+        # deltas of a source that adds them up
+        (
+            {"amount": "-3", "status": "approved"},
+            {"dedup": {"mode": "add_value", "transaction_window_days": 30}},
+            ("approved", "approved", None),
+        ),
+    ],
+)
+def test_a_negative_amount_that_is_approved_is_an_adjustment(body, source, said):
+    """A correction like CJ's, by a sender that has no word for it: it belongs to the sale that it corrects."""
+    event = parser(**source).parse(record(body))
+    assert (event["conversion_status"], event["original_status"], event.get("adjusts")) == said

@@ -131,6 +131,27 @@ def test_a_link_carries_the_click_of_what_it_is_about():
 
 
 @pytest.mark.parametrize(
+    ("value", "currency", "share"),
+    [("5", "USD", "all"), ("-5", "USD", "all"), ("2.5", "USD", "part"), ("-2.5", "USD", "part"), ("7", "USD", "more"), (None, "USD", "unknown"),
+     ("5", "EUR", "unknown")],
+)  # fmt: skip
+def test_how_much_is_taken_back(value, currency, share):
+    """Senders write a refund with and without a minus."""
+    entries = [entry(hit(), id="e1-0-0"), entry(k=dedup.TAKEN_BACK, id="e1-0-1")]
+    back = event(conversion_status="refunded", original_status="RFND", value=value, currency=currency)
+    found = find(back, 1, entries, [(dedup.OK, -1), (dedup.LINKED, 0)], STEPS)
+    assert found["evidence"]["share"] == share
+
+
+@pytest.mark.parametrize(("word", "detail"), [("paid", "paid, negative amount"), (None, "approved, negative amount")])
+def test_a_negative_amount_adjusts(word, detail):
+    entries = [entry(hit(), id="e1-0-0"), entry(k=dedup.TAKEN_BACK, id="e1-0-1")]
+    back = event(conversion_status="reversed", original_status=word, value="-1", adjusts=True)
+    found = find(back, 1, entries, [(dedup.OK, -1), (dedup.LINKED, 0)], STEPS)
+    assert (found["detail"], found["sub"], found["evidence"]["share"]) == (detail, "adjusted", "part")
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, ("cant_find_event", "T1", "parent_missing")),
