@@ -4,8 +4,9 @@ A key is BLAKE2b(pii key, SHA-256 hex of the normalised text). The inner SHA-256
 arrives already hashed (64 hex digits) gets the same key as the clear one that the tag collected (3-trade, section 6); the keyed outer
 hash makes stored keys useless to whoever has a list of e-mail addresses but not the key. Clear identifiers are never stored as keys.
 
-Phone numbers are digits with country code and without `+` (Meta's form). A sender that hashes the E.164 form *with* `+` cannot be matched:
-one hash holds one form. E-mail addresses are trimmed and lower-cased; dots and +tag of gmail only count less when the property says so.
+Phone numbers are digits with country code and without `+` (Meta's form). A sender may hash the E.164 form *with* `+` (Google's, TikTok's), and
+one hash holds one form: so a number that is *collected* in clear is found under both (`keys`), which costs one record more for visits with a
+phone number, and conversions nothing. Of two hashes nobody can tell whether they are of one number. E-mail addresses are trimmed and lower-cased; dots and +tag of gmail only count less when the property says so.
 """
 
 import ipaddress
@@ -113,9 +114,24 @@ def key(kind: str, text: str, pii_key: bytes, gmail_aliases: bool = False) -> st
         return value
     value = value[:LONGEST]
     inner = value.lower() if is_hashed(value) else sha256(value.encode("utf-8", "replace")).hexdigest()
+    return _hashed(inner, pii_key)
+
+
+def _hashed(inner: str, pii_key: bytes) -> str:
     keyed = _keyed(pii_key).copy()
     keyed.update(inner.encode())
     return keyed.hexdigest()
+
+
+def keys(kind: str, text: str, pii_key: bytes, gmail_aliases: bool = False) -> list[str]:
+    """The keys under which a collected identifier is found: one, but two of a phone number; none when `text` is no value."""
+    first = key(kind, text, pii_key, gmail_aliases)
+    if first is None:
+        return []
+    number = normal(kind, text) if kind == PHONE else None
+    if number is None or is_hashed(number):
+        return [first]
+    return [first, _hashed(sha256(f"+{number}".encode("utf-8", "replace")).hexdigest(), pii_key)]
 
 
 @lru_cache(8)

@@ -137,8 +137,7 @@ def _identifiers(seen: Person, ip: str | None, site: Property, pii_key: bytes) -
     )
     for kind, values in by_kind:
         for value in values:
-            key = identifiers.key(kind, value, pii_key, site.attribution.gmail_aliases)
-            if key:
+            for key in identifiers.keys(kind, value, pii_key, site.attribution.gmail_aliases):
                 found[kind, key] = None
     return list(found)
 

@@ -16,7 +16,7 @@ import yaml
 
 from schemas import workspace as workspace_file
 from schemas.event import CONTENT_TYPE, METHOD, QUERY
-from streams.identifiers import key
+from streams.identifiers import keys
 from streams.runtime.memory import Memory
 from streams.workspace import Workspace
 from tests.senders import clickbank
@@ -77,7 +77,8 @@ def visit(workspace, click_id=None, at="", property="shop", received=None, campa
     site = workspace.get("property", property)
 
     def hashed(person):
-        return [(kind, key(kind, person[kind], PII, site.attribution.gmail_aliases)) for kind in KINDS if kind in person]
+        aliases = site.attribution.gmail_aliases
+        return [(kind, found) for kind in KINDS if kind in person for found in keys(kind, person[kind], PII, aliases)]
 
     return {
         "visit_id": f"v{ms(at)}", "kind": "click", "account_id": site.account_id, "property_id": site.id, "click_id": click_id,

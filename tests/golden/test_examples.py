@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from schemas.policies import SourceKind
 from schemas.reasons import REASONS, SUB_REASONS
 from tests.golden.examples import filled, load, names, run, shown
 
@@ -70,5 +72,15 @@ def test_every_row_of_the_acceptance_table_is_proved():
     assert set(ROWS_OF_A) - proved == set()
 
 
+def test_every_kind_of_source_is_shown_recorded_and_not():
+    """A39, R02: network postback, webhook, API call, script, one-click access, upload, feed and referral."""
+    kinds = {status: set() for status in (True, False)}
+    for name in names():
+        for row in load(name)["expect"]:
+            kinds[row["status"] == "ok"].add(row.get("type"))
+    for shown_kinds in kinds.values():
+        assert set(get_args(SourceKind)) - shown_kinds == set()
+
+
 def test_there_are_enough_examples():
-    assert len(names()) >= 160
+    assert len(names()) >= 200

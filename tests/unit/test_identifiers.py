@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import identifiers
-from streams.identifiers import EMAIL, EXTERNAL_ID, IP, PHONE, key, normal
+from streams.identifiers import EMAIL, EXTERNAL_ID, IP, PHONE, key, keys, normal
 
 SECRET = b"pepper"
 
@@ -84,3 +84,23 @@ def test_keys_are_keyed_and_say_nothing():
 def test_total_and_deterministic(kind, text, secret, gmail_aliases):
     assert key(kind, text, secret, gmail_aliases) == key(kind, text, secret, gmail_aliases)
     assert identifiers.ip(text) is None or identifiers.ip(identifiers.ip(text)) == identifiers.ip(text)
+
+
+E164 = (
+    "e323ec626319ca94ee8bff2e4c87cf613be6ea19919ed1364124e16807ab3176",
+    "1e231c66011e7a2d867a9cfae267a6aff103cf4913640b6e71a99850fc0ffbc8",
+)
+
+
+@pytest.mark.parametrize("text", ["+1 650 555-1212", "16505551212", "001 650 555 1212"])
+def test_a_collected_phone_number_is_found_under_both_of_its_hashes(text):
+    """3-trade section 6: Meta hashes digits, Google and TikTok E.164 with its plus; first the form in which a clear number is looked for."""
+    assert keys("phone", text, b"k") == [key("phone", digest, b"k") for digest in E164]
+    assert keys("phone", text, b"k")[0] == key("phone", text, b"k")
+
+
+@pytest.mark.parametrize(("kind", "text", "count"), [
+    ("phone", E164[1], 1), ("phone", "n/a", 0), ("phone", "", 0), ("email", "a@example.com", 1), ("external_id", "+4930", 1), ("ip", "192.0.2.1", 1),
+])  # fmt: skip
+def test_any_other_identifier_has_one_key(kind, text, count):
+    assert keys(kind, text, b"k") == [key(kind, text, b"k")][:count]
