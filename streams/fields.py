@@ -12,7 +12,7 @@ from schemas.reasons import PLACEHOLDER, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import fraud, identifiers, money
 from streams.macros import blank_kind, given
 from streams.shapes import Shape
-from streams.times import event_ms, why_received
+from streams.times import event_ms
 from streams.workspace import SourceRules
 
 MEMO_LIMIT = 1000  # words remembered per source; a sender that never repeats a word must not fill the memory
@@ -72,9 +72,9 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
     if shape.tests and _is_test(shape, parameters):
         event["is_test"] = True
     if time:
-        event["event_ms"] = event_ms(time, event["received_ms"], rules.zone, rules.date_formats)
-        if event["event_ms"] == event["received_ms"]:
-            _note_time(event, rules, time)
+        event["event_ms"], cause = event_ms(time, event["received_ms"], rules.zone, rules.date_formats)
+        if cause:
+            _note(event, "time", time, f"{cause}, the time of receipt was taken")
     if address:
         event["ip"] = identifiers.ip(address)
     if email or phone or external:
@@ -128,12 +128,6 @@ def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: st
     event["currency"] = code
     if named is None and currency:
         _note(event, "currency", currency, f"is no currency, {code} was taken" if code else "is no currency")
-
-
-def _note_time(event: Event, rules: SourceRules, time: str) -> None:
-    cause = why_received(time, event["received_ms"], rules.zone, rules.date_formats)
-    if cause:
-        _note(event, "time", time, f"{cause}, the time of receipt was taken")
 
 
 def _note(event: Event, field: str, text: str, what: str) -> None:

@@ -26,27 +26,19 @@ _OFFSET = re.compile(r"(?:UTC|GMT)([+-])(\d{1,2})(?::?(\d{2}))?")
 _HALF_DAY = re.compile(r"(?i)\d\s*[ap]\.?m\.?(?![a-z])")  # the mail parser would drop it: 3 PM would be 3 in the night
 
 
-def event_ms(text: str | None, received_ms: int, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> int:
-    """Epoch ms of a time, at most `received_ms`, which is also the answer when the text is no time."""
-    if text is None:
-        return received_ms
+def event_ms(text: str, received_ms: int, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> tuple[int, str | None]:
+    """(epoch ms of a time, at most `received_ms`, why that was taken instead of what the text says)."""
     if len(text) == 10 and text.isdigit() and text.isascii():  # epoch seconds, the common form
         found: int | None = int(text) * 1000
     else:
         found = read(text.strip(), zone, formats)
-    if found is None or not EARLIEST_MS <= found <= received_ms:
-        return received_ms
-    return found
-
-
-def why_received(text: str, received_ms: int, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> str | None:
-    """Why `event_ms` took the time of receipt for this text; None when it says just that time."""
-    found = read(text.strip(), zone, formats)
     if found is None:
-        return "is no time that can be read"
-    if found == received_ms:
-        return None
-    return "lies after receipt" if found > received_ms else "lies before the year 2000"
+        return received_ms, "is no time that can be read"
+    if found > received_ms:
+        return received_ms, "lies after receipt"
+    if found < EARLIEST_MS:
+        return received_ms, "lies before the year 2000"
+    return found, None
 
 
 def read(text: str, zone: tzinfo = UTC, formats: tuple[str, ...] = ()) -> int | None:

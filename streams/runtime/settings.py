@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field(default="127.0.0.1", description="address of /livez, /readyz and /metrics; 0.0.0.0 in a container")
     metrics_port: int = Field(default=8710, ge=0, le=65000, description="first port of the roles' health pages: role n listens on this + n")
     commit_interval_ms: int = Field(
-        default=200, ge=1, le=10_000, description="longest time between two Kafka transactions of a busy partition"
+        default=200, ge=1, le=10_000, description="longest time between two Kafka transactions of a busy worker"
     )
     chunk_records: int = Field(default=500, ge=1, le=100_000, description="most records that a stage gets at once")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severe line that is written")

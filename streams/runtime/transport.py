@@ -25,7 +25,7 @@ from streams.runtime.membership import Member
 from streams.runtime.task import Chunk
 from streams.stage import Record
 
-MAX_FETCH_BYTES = 4 << 20  # per partition and fetch
+MAX_FETCH_BYTES = 512 << 10  # per partition and fetch: 4 MiB of each at once made everybody wait half a second for the next
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 1_000
 
