@@ -85,7 +85,7 @@ def _conversion(entry: Entry, at: int, entries: list[Entry], recorded: dict[str,
     identity = entry["i"]
     if entry.get("test"):  # whether a test resolves is judged before everything else about it (A11)
         found = _answered(entry)
-        if found is not None:
+        if found is not None and found[0] not in (TOO_SOON, SELF):  # it resolves, and a fraud rule goes behind duplicates as ever
             if found[0] in UNDECIDED:
                 waiting.add(identity)
             return found

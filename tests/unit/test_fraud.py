@@ -119,6 +119,13 @@ def test_self_referral(refs, owner, what):
     assert fold(entries)[1] == ((OK, -1) if what == SELF else (DUPLICATE, 0))
 
 
+@pytest.mark.parametrize("is_test", [False, True])
+def test_a_duplicate_is_one_before_it_is_a_self_referral(is_test):
+    """Rule 6, for tests too: only whether they resolve goes before duplicates."""
+    entries = home(sale(hit(), test=is_test), sale(hit(o=OWNER), test=is_test, j=OWNER))
+    assert fold(entries) == [(OK, -1), (DUPLICATE, 0)]
+
+
 @pytest.mark.parametrize(
     ("entries", "verdicts"),
     [
