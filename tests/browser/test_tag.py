@@ -167,9 +167,8 @@ async def test_forms_are_read_only_with_consent(visitor, path, form, kinds):
     assert [visit["kind"] for visit in seen] == kinds
     for visit in seen:
         if visit["kind"] == "identify":
-            kept = dict(visit["identifiers"])
-            assert kept["email"] == key("email", "ann@example.com", PII_KEY.encode())
-            assert kept["phone"] == key("phone", "+12025550143", PII_KEY.encode())
+            assert ["email", key("email", "ann@example.com", PII_KEY.encode())] in visit["identifiers"]
+            assert ["phone", key("phone", "+12025550143", PII_KEY.encode())] in visit["identifiers"]
             assert "s3cret" not in json.dumps(visit)
             assert "xample.com" not in json.dumps(visit)
 

@@ -72,7 +72,7 @@ def check(name, headers=None, body=b"", **changes):
     ],
 )  # fmt: skip
 def test_each_scheme(name, headers, body, answer, monkeypatch):
-    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.setattr(auth, "time", lambda: NOW)
     assert check(name, headers, body) == answer
 
 
