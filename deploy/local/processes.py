@@ -1,9 +1,10 @@
-"""One supervised process: started, watched, started again when it dies, given up when it dies too often.
+"""One supervised process: started, watched, started again when it dies, however often.
 
 Restarting is the only healing there is (5-reliability, rule 1: an unexpected error ends the process, its successor reads from what is
 committed), so it must be quick: 0.1 s at first, under the same name, hence the same Kafka membership and state folder. Waiting grows with
-each death in a row, and after GIVE_UP_AFTER of them the fault is not a passing one: whoever watches sees the end of its log instead of a
-loop. A life of HEALTHY_S forgets earlier deaths.
+each death in a row, and after MANY_DEATHS of them the fault is not a passing one: a start that was never complete ends with that, and shows
+the end of the log. Once everything has run, one role that keeps dying must not take ingest and the broker with it (30 kills in 100 s
+did): it is tried again every few seconds, and the terminal says so. A life of HEALTHY_S forgets earlier deaths.
 """
 
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 from deploy.local.jvm import Child
 
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
-GIVE_UP_AFTER = len(BACKOFF_S)
+MANY_DEATHS = len(BACKOFF_S)
 HEALTHY_S = 30.0
 LOG_KEEP_BYTES = 8 << 20
 
@@ -38,9 +39,9 @@ class Supervised:
         return self._child.pid if self._child and self._child.exit_code is None else None
 
     @property
-    def is_given_up(self) -> bool:
-        """Whether it died too often."""
-        return self._deaths > GIVE_UP_AFTER
+    def keeps_dying(self) -> bool:
+        """Whether it died often, and never lived long."""
+        return self._deaths > MANY_DEATHS
 
     def start(self) -> None:
         """Start it; its output goes behind what its log already has."""
@@ -62,11 +63,10 @@ class Supervised:
             return None
         code = self._child.exit_code
         self._deaths = 1 if now - self._started_at > HEALTHY_S else self._deaths + 1
-        if self.is_given_up:
-            return f"{self.name} ended {self._deaths} times in a row ({ended(code)}): given up"
-        wait_s = BACKOFF_S[self._deaths - 1]
+        wait_s = BACKOFF_S[min(self._deaths, MANY_DEATHS) - 1]
         self._due_at = now + wait_s
-        return f"{self.name} {ended(code)}; starting it again in {wait_s:g} s"
+        often = f", {self._deaths} times in a row" if self.keeps_dying else ""
+        return f"{self.name} {ended(code)}{often}; starting it again in {wait_s:g} s"
 
     def ask_to_end(self) -> None:
         """SIGTERM; no restart any more."""

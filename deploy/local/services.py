@@ -10,10 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+from deploy.local import LocalServiceError
 from deploy.local.kafka import Kafka
 from deploy.local.plan import Plan
 from deploy.local.progress import Progress
 from sinks.embedded import ClickHouse
+
+
+AGAIN_S = 2.0
 
 
 class Service(Protocol):
@@ -37,6 +41,7 @@ class Services:
         self._plan = plan
         self._progress = progress
         self.restarts: dict[str, int] = {}
+        self._again_at: dict[str, float] = {}
         self.running: dict[str, Service] = {}
         if plan.kafka_port:
             self.running["kafka"] = Kafka(plan.data_dir / "kafka", plan.kafka_port, report=self._report)
@@ -73,12 +78,16 @@ class Services:
         self._progress.done("ClickHouse, tables up to date", self._plan.settings.clickhouse.url, time.monotonic() - began)
 
     def watch(self, tell: Callable[[str], None]) -> None:
-        """Start what died. Blocks while it starts: without it the roles could do nothing anyway."""
+        """Start what died. Blocks while it starts: without it the roles could do nothing anyway. One that does not start is tried again."""
         for name, service in self.running.items():
-            if service.pid is None:
+            if service.pid is None and time.monotonic() >= self._again_at.get(name, 0.0):
                 self.restarts[name] = self.restarts.get(name, 0) + 1
                 tell(f"{name} ended; starting it again")
-                service.start()
+                try:
+                    service.start()
+                except LocalServiceError as error:  # killed while it started, or its port is taken for a moment
+                    self._again_at[name] = time.monotonic() + AGAIN_S
+                    tell(f"{name} does not start, trying again in {AGAIN_S:g} s: {error}")
 
     def stop(self, timeout_s: float) -> None:
         """End both, side by side."""

@@ -115,14 +115,14 @@ class Up:
             self._look_after()
 
     def _look_after(self) -> None:
-        """Start again what died, say so, and give up on what keeps dying."""
+        """Start again what died, and say so; a start that was never complete gives up on what keeps dying."""
         assert self._services is not None
         before = self._facts()
         self._services.watch(self._progress.warn)
         for role in self._roles:
             if happened := role.watch():
                 self._progress.warn(happened)
-            if role.is_given_up:
+            if role.keeps_dying and self._state == "starting":
                 raise Unavailable(f"{role.name} does not stay up. The end of {self._shown(role.log)}:\n{role.last_words()}")
         if self._facts() != before:
             self._record(self._state)

@@ -17,7 +17,7 @@ from console.explaining import explained
 from deploy.local import running
 from deploy.local.demo_traffic import clicks, steps
 from deploy.local.generated import Generator
-from deploy.local.processes import GIVE_UP_AFTER, Supervised
+from deploy.local.processes import MANY_DEATHS, Supervised
 from schemas import presets, workspace
 from schemas.reasons import REASONS, STATUSES
 from streams.runtime.errors import BadSettings, Unavailable
@@ -263,17 +263,19 @@ def test_one_up_per_data_folder_and_a_dead_one_does_not_block(tmp_path):
     running.take(tmp_path).close()
 
 
-def test_a_process_that_keeps_dying_is_given_up_with_its_last_words(tmp_path, monkeypatch):
-    monkeypatch.setattr("deploy.local.processes.BACKOFF_S", (0.0,) * GIVE_UP_AFTER)
+def test_a_process_that_keeps_dying_is_told_of_and_tried_again(tmp_path, monkeypatch):
+    """Whoever starts everything gives up on it, with its last words; whoever runs everything goes on."""
+    monkeypatch.setattr("deploy.local.processes.BACKOFF_S", (0.0,) * MANY_DEATHS)
     role = Supervised("role", [sys.executable, "-c", "print('no luck')"], tmp_path / "role.log")
     role.start()
     said = []
-    while not role.is_given_up:
+    while role.restarts < MANY_DEATHS + 2:
         if happened := role.watch():
             said.append(happened)
-    assert role.restarts == GIVE_UP_AFTER
     assert said[0].startswith("role ended with code 0")
-    assert said[-1].endswith("given up")
+    assert "times in a row" not in said[MANY_DEATHS - 1]
+    assert role.keeps_dying
+    assert said[-1].startswith(f"role ended with code 0, {MANY_DEATHS + 2} times in a row; starting it again in")
     assert "no luck" in role.last_words()
 
 
