@@ -16,7 +16,6 @@ from deploy.local.plan import Plan
 from deploy.local.progress import Progress
 from sinks.embedded import ClickHouse
 
-
 AGAIN_S = 2.0
 
 
