@@ -6,6 +6,7 @@ help:  ## print this help
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .venv/.locked: requirements.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, python3 is {sys.version.split()[0]}. Put a newer one first in PATH.")'
 	@test -x .venv/bin/python || python3 -m venv .venv
 	@test -x .venv/bin/uv || { $(PY) -m ensurepip >/dev/null 2>&1; $(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
 	@.venv/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock

@@ -123,8 +123,11 @@ def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: st
         if code is None:
             code = money.currency_in(text) or rules.currency
         event["value"] = money.amount(text, code, rules.minor_decimals)
-        if event["value"] is None and given(text) is not None:  # half a sale is no sale: it must be seen, not recorded as 0
-            event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
+        if event["value"] is None:
+            if given(text) is not None:  # half a sale is no sale: it must be seen, not recorded as 0
+                event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
+            else:
+                _note(event, "value", text, "is no amount, the payload counts as one without")
     event["currency"] = code
     if named is None and currency:
         _note(event, "currency", currency, f"is no currency, {code} was taken" if code else "is no currency")

@@ -190,6 +190,7 @@ def test_money(mapping, payload, money):
 @pytest.mark.parametrize(
     ("payload", "notes"),
     [
+        ({"amount": "{payout}"}, {"(value)": "'{payout}' is no amount, the payload counts as one without"}),
         ({"amount": "5", "currency": "dollars"}, {"(currency)": "'dollars' is no currency, USD was taken"}),
         ({"amount": "5 EUR", "currency": "?"}, {"(currency)": "'?' is no currency, EUR was taken"}),
         ({"amount": "5", "currency": "{currency}"}, {"(currency)": "'{currency}' is no currency, USD was taken"}),
