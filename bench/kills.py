@@ -115,7 +115,7 @@ async def ingest_under_fire(stack: Stack, count: int, kills: int, seed: int) -> 
     at_kill = {rng.randrange(count) for _ in range(kills)}
     async with aiohttp.ClientSession() as session:
         for i in range(count):
-            if i in at_kill and (pid := stack.pids().get("ingest")) is not None:
+            if i in at_kill and (pid := stack.pids().get("ingest")) is not None and alive(pid):
                 os.kill(pid, signal.SIGKILL)
             try:
                 async with session.get(url, params={"transaction_id": f"H{i}", "status": "approved", "cid": "c1"}) as answer:
