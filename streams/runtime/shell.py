@@ -144,9 +144,10 @@ class Shell:
 
     async def _something(self, patience_s: float | None = None) -> None:
         """Return when a task has a chunk, when a commit is over, when we close, or when the patience is; raises what a commit raised."""
-        self._wake.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), patience_s)
+        if self._committing is None or not self._committing.done():  # one that is over has set the event already
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), patience_s)
         if self._committing is not None and self._committing.done():
             await self._decided()
 
