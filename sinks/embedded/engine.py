@@ -22,15 +22,17 @@ and `SELECT 1` 2.7 ms (both about twice that when everything else on the two cor
 """
 
 import contextlib
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from sinks.embedded.errors import ServerError
+from sinks.embedded.errors import TIMEOUT_EXCEEDED, ServerError
 
 if TYPE_CHECKING:  # it needs us to fill its tables
     from sinks.embedded.external import ExternalTable
@@ -144,13 +146,16 @@ def run(connection: Any, statement: bytes, default_format: str) -> Done:
         return done
 
 
-def insert(connection: Any, statement: bytes, input_format: str, data: IO[bytes]) -> Done:
+def insert(connection: Any, statement: bytes, input_format: str, data: IO[bytes], limit_s: float = 0) -> Done:
     """Feed the rest of `data` to an INSERT. Nothing is committed before its end unless it fills a block (about 1 M rows)."""
+    ends_at = time.monotonic() + limit_s if limit_s else math.inf
     with engine_errors():
         inserter = connection.send_insert(statement, input_format)
         try:
             for piece in _pieces(data):
                 inserter.append(piece)
+                if time.monotonic() > ends_at:
+                    raise ServerError(TIMEOUT_EXCEEDED, f"Timeout exceeded: an INSERT may take {limit_s:g} s (max_execution_time)")
             result = inserter.finish()
         finally:
             with contextlib.suppress(RuntimeError):

@@ -54,6 +54,16 @@ class Statement:
     data_start: int = 0
     leaves_state: bool = False
 
+    @property
+    def is_kill(self) -> bool:
+        """Whether it ends queries."""
+        return self.kind == "other" and self.body[:4].upper() == b"KILL"
+
+    @property
+    def has_time_limit(self) -> bool:
+        """Whether it sets `max_execution_time` for itself."""
+        return any((word.value, mark.value) == (b"MAX_EXECUTION_TIME", b"=") for word, mark in itertools.pairwise(tokens(self.body)))
+
 
 def tokens(text: bytes) -> Iterator[Token]:
     """Everything but blanks and comments. An unclosed string falls apart into marks, and the engine will say so."""

@@ -424,6 +424,42 @@ def test_a_query_ends_by_time_or_by_kill(clickhouse):
         assert victim.result().headers["X-ClickHouse-Exception-Code"] == "394"
 
 
+def test_an_insert_that_a_kill_met_is_not_acknowledged(clickhouse, table):
+    """ChDB ends it without an error, and its rows are gone: whoever was told "done" would have lost them."""
+    is_over = threading.Event()
+
+    def kill():
+        while not is_over.is_set():
+            assert ask(clickhouse, f"KILL QUERY WHERE query LIKE '%{table}%' ASYNC").status == 200
+
+    def insert(number):
+        answer = ask(clickhouse, f"INSERT INTO {table} FORMAT CSV {number},killed,1\n")
+        assert answer.status == 200 or answer.headers["X-ClickHouse-Exception-Code"] == "394"
+        return answer.status == 200
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        killer = threads.submit(kill)
+        try:
+            acknowledged = {number for number, is_done in enumerate(threads.map(insert, range(300))) if is_done}
+        finally:
+            is_over.set()
+        killer.result()
+        acknowledged |= {number for number in range(1000, 1010) if insert(number)}
+    kept = {int(line) for line in ask(clickhouse, f"SELECT id FROM {table}").text.split()}
+    assert acknowledged <= kept
+    assert set(range(1000, 1010)) <= acknowledged
+
+
+def test_an_insert_that_takes_too_long_is_an_error(clickhouse, table):
+    rows = b"".join(b"%d,late,1\n" % number for number in range(600_000))
+    answer = ask(clickhouse, rows, query=f"INSERT INTO {table} FORMAT CSV", max_execution_time=0.001)
+    assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (408, "159")
+    assert ask(clickhouse, f"SELECT count() FROM {table}").text == "0\n"
+    answer = ask(clickhouse, b"1,late,1\n", query=f"INSERT INTO {table} SETTINGS max_execution_time = 1 FORMAT CSV")
+    assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (501, "48")
+    assert ask(clickhouse, b"1,late,1\n", query=f"INSERT INTO {table} FORMAT CSV", max_execution_time=60).status == 200
+
+
 def test_a_long_statement_does_not_hold_the_others(clickhouse):
     numbers = ", ".join(str(number) for number in range(300_000))
     with concurrent.futures.ThreadPoolExecutor() as threads:
