@@ -78,7 +78,7 @@ class Worker:
         log, clicks, lookups = environment["LOG"], environment["CLICKS"], roles.lookups.name
         self._has_begun = False
         shared = {
-            "instance": f"w{name}", "state_dir": Path(environment["STATE"]), "commit_interval_s": COMMIT_INTERVAL_S, "chunk_records": CHUNK_RECORDS,
+            "instance": f"w{name}", "state_dir": Path(environment["STATE"]), "keep_s": 400 * 86_400, "commit_interval_s": COMMIT_INTERVAL_S, "chunk_records": CHUNK_RECORDS,
         }  # fmt: skip
         kafka = {"bootstrap_servers": environment["BOOTSTRAP"]}
         self._attribution = RoleApp(

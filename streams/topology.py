@@ -12,13 +12,17 @@ from typing import NamedTuple
 
 
 class Topic(NamedTuple):
-    """A Kafka topic: `partitions` None means the setting CLICKTRAIL_PARTITIONS; retention in ms, -1 keeps for ever."""
+    """A Kafka topic: `partitions` None means the setting CLICKTRAIL_PARTITIONS; retention in ms, -1 keeps for ever.
+
+    `is_state`: the changelog of a role's state, compacted, and without what was last written CLICKTRAIL_STATE_DAYS ago.
+    """
 
     name: str
     doc: str
     partitions: int | None = None
     is_compacted: bool = False
     retention_ms: int = -1
+    is_state: bool = False
 
 
 class Role(NamedTuple):
@@ -44,8 +48,8 @@ ATTEMPTS = Topic("clicktrail.attempts.v1", "every try at a postback")
 # which the judgement of older payloads needs.
 SETTINGS = Topic("clicktrail.settings.v1", "entities of the workspace; the offset is the settings version", partitions=1, is_compacted=True)
 ACTIVITY = Topic("clicktrail.activity.v1", "who changed what, when and why", partitions=1)
-LEDGER_STATE = Topic("clicktrail.ledger-state.v1", "changelog of the ledger's state", is_compacted=True)
-ATTRIBUTION_STATE = Topic("clicktrail.attribution-state.v1", "changelog of the identifier index", is_compacted=True)
+LEDGER_STATE = Topic("clicktrail.ledger-state.v1", "changelog of the ledger's state", is_compacted=True, is_state=True)
+ATTRIBUTION_STATE = Topic("clicktrail.attribution-state.v1", "changelog of the identifier index", is_compacted=True, is_state=True)
 
 
 def dead_letters(topic: Topic) -> Topic:

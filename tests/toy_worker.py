@@ -43,7 +43,7 @@ def main() -> None:
     quiet_libraries()
     app = RoleApp(
         role_of(prefix), lambda: stage_of(prefix), {"bootstrap_servers": bootstrap},
-        group=prefix, instance=instance, state_dir=Path(state_dir), commit_interval_s=0.1, chunk_records=500,
+        group=prefix, instance=instance, state_dir=Path(state_dir), keep_s=86_400, commit_interval_s=0.1, chunk_records=500,
     )  # fmt: skip
     run_until_signal(app.start, app.stop)
 

@@ -39,11 +39,12 @@ StageFactory = Callable[[], Stage]
 class Tasks:
     """The tasks of this worker, one per assigned partition number; a new shell for each assignment, the same outboxes for all of them."""
 
-    def __init__(self, app: "RoleApp", role: Role, stage: StageFactory, state_dir: Path, commit_interval_s: float) -> None:
+    def __init__(self, app: "RoleApp", role: Role, stage: StageFactory, state_dir: Path, keep_s: int, commit_interval_s: float) -> None:
         self._app = app
         self._role = role
         self._stage = stage
         self._state_dir = state_dir
+        self._keep_s = keep_s
         self._commit_interval_s = commit_interval_s
         instance = app.conf.consumer_group_instance_id
         self._outboxes = tuple(Outbox(app.kafka, app.conf.id, f"{instance}-{number}") for number in range(2))
@@ -61,7 +62,7 @@ class Tasks:
 
     def _new(self, partition: int) -> Task:
         assert self._role.changelog is not None, "a role of stages keeps state"
-        store = Store(self._state_dir / self._role.name / str(partition))
+        store = Store(self._state_dir / self._role.name / str(partition), self._keep_s)
         return Task(self._app.kafka, partition, self._stage(), store=store, changelog_topic=self._role.changelog.name, meter=self._meter)
 
     async def revoke(self) -> None:
@@ -103,10 +104,13 @@ class RoleApp(faust.App):  # type: ignore[misc]
         group: str,
         instance: str,
         state_dir: Path,
+        keep_s: int,
         commit_interval_s: float,
         chunk_records: int,
     ) -> None:
-        """`kafka` are aiokafka's connection settings; `instance` names this worker for ever: its static membership and state folder."""
+        """`kafka` are aiokafka's connection settings; `instance` names this worker for ever: its static membership and state folder; `keep_s` is how
+        long a key of state stays after it was last written.
+        """
         self.kafka = kafka
         self.chunk_records = chunk_records
         state_dir.joinpath(instance).mkdir(parents=True, exist_ok=True)
@@ -132,7 +136,7 @@ class RoleApp(faust.App):  # type: ignore[misc]
             datadir=str(state_dir / instance / "faust"),
             store="memory://",
         )
-        self.tasks = Tasks(self, role, stage, state_dir / instance, commit_interval_s)
+        self.tasks = Tasks(self, role, stage, state_dir / instance, keep_s, commit_interval_s)
         topics = self.topic(*(topic.name for topic in role.inputs), acks=False)
         self.agent(topics, name=f"{group}.judge")(self._judge)
 

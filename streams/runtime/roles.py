@@ -75,6 +75,7 @@ class StageWorker:
             group=f"clicktrail.{self._role.name}",
             instance=self._settings.instance_of(self._role.name),
             state_dir=self._settings.data_dir / "state",
+            keep_s=self._settings.state_s,
             commit_interval_s=self._settings.commit_interval_ms / 1000,
             chunk_records=self._settings.chunk_records,
         )

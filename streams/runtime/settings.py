@@ -134,6 +134,13 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     data_dir: Path = Field(default=Path("data"), description="state, spool, logs, and in embedded mode Kafka's and ClickHouse's files")
     partitions: int = Field(default=12, ge=1, le=1024, description="partitions of each new topic: the most workers that a role can have")
+    state_days: int = Field(
+        default=400,
+        ge=1,
+        le=10_000,
+        description="what ledger and attribution last touched so long ago they forget: older clicks match nothing, older sales have neither "
+        "duplicates nor refunds; longer than the longest attribution and dedup window",
+    )
     pii_key: SecretStr | None = Field(
         default=None, description="keys the hashes of e-mail and phone; never change it. `up` makes one in data_dir"
     )
@@ -161,6 +168,11 @@ class Settings(BaseSettings):
         assert isinstance(env_settings, EnvSettingsSource)  # a `…_FILE` inside a group would look like an unknown field of the group
         env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if not name.endswith("_file")}
         return init_settings, env_settings, FileValues(settings_cls)
+
+    @property
+    def state_s(self) -> int:
+        """Return how long a key of state stays after it was last written."""
+        return self.state_days * 86_400
 
     def instance_of(self, role: str) -> str:
         """Return the stable id of this worker: a restart under the same id gets its partitions back at once."""

@@ -5,6 +5,9 @@ also carries their changelog records has committed; then they go to RocksDB in o
 it is now true*. A crash between the two leaves an older offset, and the restore replays the tail. So local state is a cache: deleting
 its folder loses nothing, and a kill at any point leaves nothing wrong in it.
 
+It does not grow for ever: a key that was last written longer ago than `keep_s` is dropped, here by RocksDB's own expiry when it compacts (it
+visits every file within 30 days), in the changelog by the topic's retention. So what is forgotten goes without a sweep of ours, and costs 4 bytes a key.
+
 Numbers: a get costs 1.5 us (a bloom filter answers for most keys that are not there), a put 5.7 us one by one and 0.4 us in a batch.
 """
 
@@ -44,15 +47,26 @@ def _options() -> Options:
 class Store:
     """RocksDB of one partition, with the changelog offset it stands at."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_s: int) -> None:
+        """`keep_s`: how long a key stays after it was last written."""
         self.path = path
+        self._keep_s = keep_s
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = Rdict(str(path), _options(), access_type=AccessType.read_write())
+            self._db = self._open()
         except Exception:  # noqa: BLE001  rocksdict raises its own bare Exception for a folder that it can't read
             shutil.rmtree(path, ignore_errors=True)  # a cache that can't be opened is rebuilt from the changelog
-            self._db = Rdict(str(path), _options(), access_type=AccessType.read_write())
+            self._db = self._open()
         self.get = self._db.get
+
+    def _open(self) -> Rdict:
+        db = Rdict(str(self.path), _options(), access_type=AccessType.with_ttl(self._keep_s))
+        try:
+            db.get(POSITION)  # of a folder that was written without expiry, nothing can be read
+        except Exception:
+            db.close()
+            raise
+        return db
 
     @property
     def position(self) -> int:
@@ -75,8 +89,13 @@ class Store:
         """Forget everything: the changelog was made anew, or does not reach back to where this store stands."""
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
-        self._db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
+        self._db = self._open()
         self.get = self._db.get
+
+    def compact(self) -> None:
+        """Rewrite all files now, without what has expired."""
+        self._db.flush()
+        self._db.compact_range(None, None)
 
     def close(self) -> None:
         """Flush and close."""

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
-from streams.topology import TOPICS, Topic
+from streams.topology import DAY_MS, TOPICS, Topic
 
 # Compacted topics are states and settings: a segment of 64 MiB is compacted soon, so that a restore reads little more than the live keys.
 COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
@@ -36,9 +36,11 @@ class TopicState(NamedTuple):
         return "ok" if self.partitions >= self.wanted else "too_few"
 
 
-def configuration(topic: Topic) -> dict[str, str]:
+def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
     """Return the broker's settings of a topic."""
     kept = COMPACTED if topic.is_compacted else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    if topic.is_state:
+        kept = {**kept, "cleanup.policy": "compact,delete", "retention.ms": str(settings.state_days * DAY_MS)}
     return {"max.message.bytes": str(MAX_MESSAGE_BYTES), **kept}
 
 
@@ -70,15 +72,16 @@ async def create_missing(settings: Settings) -> list[str]:
         refuse_too_few(found)
         missing = [state for state in found if state.state == "missing"]
         if missing:
-            await create(admin, missing, settings.kafka.replication_factor)
+            await create(admin, missing, settings)
         return [state.topic.name for state in missing]
     finally:
         await admin.close()
 
 
-async def create(admin: AIOKafkaAdminClient, missing: list[TopicState], copies: int) -> None:
+async def create(admin: AIOKafkaAdminClient, missing: list[TopicState], settings: Settings) -> None:
     """Ask the broker for all of `missing`; another process may be first, that is no error."""
-    wanted = [NewTopic(s.topic.name, s.wanted, copies, topic_configs=configuration(s.topic)) for s in missing]
+    copies = settings.kafka.replication_factor
+    wanted = [NewTopic(s.topic.name, s.wanted, copies, topic_configs=configuration(s.topic, settings)) for s in missing]
     response = await admin.create_topics(wanted)
     for name, code, message in response.topic_errors:
         if code and for_code(code) is not TopicAlreadyExistsError:

@@ -101,11 +101,11 @@ class Rig:
     def _connect(self):
         return clickhouse_connect.get_client(dsn=f"{self.clickhouse.url}/{self.name}", autogenerate_session_id=False)
 
-    async def wait_for(self, sql, wanted, timeout_s=20):
+    async def wait_for(self, sql, wanted, timeout_s=90):
         """Wait until the query's first value is what is wanted."""
         await self.wait_until(sql, lambda found: found == wanted, timeout_s, wanted)
 
-    async def wait_until(self, sql, is_fine, timeout_s=20, wanted="more"):
+    async def wait_until(self, sql, is_fine, timeout_s=90, wanted="more"):
         """Wait until the query's first value is fine, also while ClickHouse is away."""
         ends_at, found = time.monotonic() + timeout_s, "no answer"
         while True:

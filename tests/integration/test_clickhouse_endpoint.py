@@ -67,13 +67,13 @@ def ask(endpoint, body=None, method="POST", headers=None, path="/", **url):
     data = body.encode() if isinstance(body, str) else body
     request = urllib.request.Request(f"{endpoint.url}{path}?{urlencode(url)}", data, headers or {}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return Answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         return Answer(error.code, error.headers, error.read())
 
 
-def wait_until(holds, timeout_s=10):
+def wait_until(holds, timeout_s=60):
     ends_at = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < ends_at

@@ -137,7 +137,7 @@ def test_broker_dies_with_its_parent(tmp_path):
     assert ends(lambda: not is_alive(broker_pid))
 
 
-def ends(is_over, timeout_s=5):
+def ends(is_over, timeout_s=30):
     deadline = time.monotonic() + timeout_s
     while not is_over() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -88,7 +88,7 @@ async def test_killed_between_two_steps_nothing_is_lost_or_doubled(rig):
             await rig.wait_for(COUNT, sent)
             await rig.send(EVENTS, [row(number) for number in range(sent, sent + 100)])
             sent += 100
-        assert await asyncio.to_thread(process.wait, 20) == 99, failpoint
+        assert await asyncio.to_thread(process.wait, 120) == 99, failpoint
     async with rig.running():
         await rig.wait_for(COUNT, sent)
     assert rig.query(PLACES) == [(sent, sent, sent)]

@@ -12,7 +12,7 @@ from streams.runtime import logs, metrics, settings, topics
 from streams.runtime.errors import BadSettings, Poison, Unavailable, exit_code
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings_diff import SECRET_MAPS, differences, hide_secrets
-from streams.topology import LEDGER_STATE, LOOKUPS, TOPICS
+from streams.topology import LEDGER_STATE, LOOKUPS, SETTINGS, TOPICS
 
 
 @pytest.fixture(autouse=True)
@@ -138,9 +138,12 @@ def test_errors_map_to_exit_codes():
 
 
 def test_topics_are_configured_as_the_topology_says():
-    assert topics.configuration(LEDGER_STATE)["cleanup.policy"] == "compact"
-    assert topics.configuration(LOOKUPS)["retention.ms"] == str(LOOKUPS.retention_ms)
-    assert all(int(topics.configuration(topic)["max.message.bytes"]) > 1 << 20 for topic in TOPICS)
+    plain = settings.Settings(state_days=30)
+    state = topics.configuration(LEDGER_STATE, plain)
+    assert (state["cleanup.policy"], state["retention.ms"]) == ("compact,delete", str(30 * 86_400_000))
+    assert topics.configuration(SETTINGS, plain)["cleanup.policy"] == "compact"
+    assert topics.configuration(LOOKUPS, plain)["retention.ms"] == str(LOOKUPS.retention_ms)
+    assert all(int(topics.configuration(topic, plain)["max.message.bytes"]) > 1 << 20 for topic in TOPICS)
 
 
 def test_too_few_partitions_are_refused_more_are_not():

@@ -4,15 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+from rocksdict import Options, Rdict
 
 from streams.runtime.store import POSITION, Overlay, Store
+
+DAY_S = 86_400
 
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "role" / "0")
+    made = Store(tmp_path / "role" / "0", DAY_S)
     yield made
     made.close()
 
@@ -31,10 +35,10 @@ def test_an_empty_value_is_a_value(store):
 
 
 def test_it_stands_where_it_stood_when_opened_again(tmp_path):
-    store = Store(tmp_path / "0")
+    store = Store(tmp_path / "0", DAY_S)
     store.write([(b"a", b"1")], 7)
     store.close()
-    again = Store(tmp_path / "0")
+    again = Store(tmp_path / "0", DAY_S)
     assert (again.get(b"a"), again.position) == (b"1", 7)
     again.close()
 
@@ -47,13 +51,38 @@ def test_cleared_it_is_empty_and_goes_on(store):
     assert (store.get(b"a"), store.position) == (b"2", 1)
 
 
+def test_what_was_written_too_long_ago_is_forgotten(tmp_path):
+    """The state of a role does not grow for ever: RocksDB drops what is older when it compacts."""
+    store = Store(tmp_path / "0", keep_s=1)
+    store.write([(b"old", b"1")], 1)
+    while store.get(b"old") is not None:
+        time.sleep(0.2)
+        store.compact()
+    store.write([(b"new", b"2")], 2)
+    store.compact()
+    assert (store.get(b"new"), store.position) == (b"2", 2)
+    store.close()
+
+
+def test_a_folder_without_expiry_is_made_anew(tmp_path):
+    """As an older version wrote it."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    plain = Rdict(str(tmp_path / "0"), options)
+    plain[POSITION] = b"12"
+    plain.close()
+    store = Store(tmp_path / "0", DAY_S)
+    assert store.position == 0
+    store.close()
+
+
 def test_a_folder_that_cannot_be_read_is_made_anew(tmp_path):
     """A cache: what is lost is restored from the changelog, from position 0 on."""
-    store = Store(tmp_path / "0")
+    store = Store(tmp_path / "0", DAY_S)
     store.write([(b"a", b"1")], 7)
     store.close()
     (tmp_path / "0" / "CURRENT").write_bytes(b"nonsense")
-    again = Store(tmp_path / "0")
+    again = Store(tmp_path / "0", DAY_S)
     assert (again.get(b"a"), again.position) == (None, 0)
     again.close()
 
@@ -62,7 +91,7 @@ def test_killed_it_has_a_batch_and_its_position_or_neither(tmp_path):
     """SIGKILL while batches are written: the key of the last batch and the position agree."""
     program = (
         "import sys; from pathlib import Path; from streams.runtime.store import Store\n"
-        "store = Store(Path(sys.argv[1]))\n"
+        "store = Store(Path(sys.argv[1]), 86_400)\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1\n"
@@ -72,7 +101,7 @@ def test_killed_it_has_a_batch_and_its_position_or_neither(tmp_path):
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "0")], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         os.kill(process.pid, signal.SIGKILL)
-    store = Store(tmp_path / "0")
+    store = Store(tmp_path / "0", DAY_S)
     position = store.position
     assert position >= 2_000
     assert int(store.get(b"n")) == int(store.get(b"k%d" % (position % 50))) == position
