@@ -2,22 +2,19 @@
 
 import asyncio
 import base64
-import contextlib
 import csv
 import io
-import os
-import sys
-from unittest import mock
 
 import orjson
 import pytest
 
-from console import cli, exporting
+from console import exporting
 from sinks import migrations
 from sinks.feeds import FEEDS
 from sinks.store import Store
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.stage import Record
+from tests import command_line
 from tests.integration.sink_rig import Rig, row, visit
 
 EVENTS_FEED, VISITS_FEED = FEEDS[:2]
@@ -40,38 +37,15 @@ async def rig(clickhouse):
 
 
 @pytest.fixture
-def clicktrail(rig, tmp_path):
-    """Run a command; returns (stdout as bytes, stderr)."""
-
-    def run(*arguments, code=0):
-        raw, said, found = io.BytesIO(), io.StringIO(), 0
-        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
-        ours = {
-            "CLICKTRAIL_CLICKHOUSE__URL": rig.clickhouse.url,
-            "CLICKTRAIL_CLICKHOUSE__DATABASE": rig.name,
-            "CLICKTRAIL_DATA_DIR": str(tmp_path),
-        }
-        with (
-            mock.patch.dict(os.environ, bare | ours, clear=True),
-            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
-            contextlib.redirect_stdout(io.TextIOWrapper(raw, write_through=True)) as out,
-            contextlib.redirect_stderr(said),
-        ):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                found = ended.code or 0
-            out.flush()
-            assert found == code, said.getvalue()
-            return raw.getvalue(), said.getvalue()
-
-    return run
+def cli_environment(rig, tmp_path):
+    """The engine of the rig."""
+    return command_line.environment(CLICKHOUSE__URL=rig.clickhouse.url, CLICKHOUSE__DATABASE=rig.name, DATA_DIR=tmp_path)
 
 
 @pytest.fixture
 def export(clicktrail):
-    """Run `clicktrail export`."""
-    return lambda *arguments, code=0: clicktrail("export", *arguments, code=code)
+    """Run `clicktrail export`; returns (stdout as bytes, stderr)."""
+    return lambda *arguments, code=0: clicktrail("export", *arguments, code=code)[1:]
 
 
 def table(raw):
@@ -156,12 +130,12 @@ async def test_the_list_and_one_event_on_the_command_line(clicktrail):
     """
     counts = {}
     for word in ("info", "success", "failure", ""):
-        raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--view-status", word)
+        raw = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--view-status", word, code=0).out
         counts[word] = len(raw.splitlines())
     assert counts == {"info": 0, "success": 6, "failure": 4, "": 10}
-    raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--source", "api")
+    raw = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--source", "api", code=0).out
     assert [orjson.loads(line)["event_id"] for line in raw.splitlines()] == [f"e1-0-{len(NASTY)}"]
-    event = orjson.loads(clicktrail("get", "e1-0-1", "--json")[0])
+    event = orjson.loads(clicktrail("get", "e1-0-1", "--json", code=0).out)
     assert (event["status"], event["view_status"], event["message"]) == ("error", "failure", "+1+1")
     assert event["parameters"] == {"click_id": "clk1", "amount": "12.50"}
 

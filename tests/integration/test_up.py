@@ -3,8 +3,6 @@
 One run for all tests, in their order, because a start costs seconds: the demo's rows, one of our own, a killed role, a killed supervisor.
 """
 
-import contextlib
-import io
 import os
 import shutil
 import signal
@@ -13,17 +11,16 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from unittest import mock
 
 import orjson
 import psutil
 import pytest
 
-from console import cli
 from deploy.local import running
 from deploy.local.demo_traffic import steps
 from deploy.local.ports import free_ports, is_free, require_free
 from streams.runtime.role_ports import ROLES
+from tests import command_line
 
 FOUND = "SELECT event_id, status, reason, coalesce(sub_reason, '') AS sub_reason, coalesce(match_kind, '') AS match_kind, revision, message FROM events"
 
@@ -35,9 +32,8 @@ class Installation:
         self.folder = folder
         kafka, clickhouse, ingest, metrics, *_ = free_ports(3 + len(ROLES))
         self.ports = {"kafka": kafka, "clickhouse": clickhouse, "ingest": ingest, "metrics": metrics}
-        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
         # Four partitions instead of twelve: the same code, a third of the broker's work.
-        self.environment = bare | {"CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PARTITIONS": "4", "NO_COLOR": "1"}
+        self.environment = command_line.environment(DATA_DIR=folder, PARTITIONS=4) | {"NO_COLOR": "1"}
 
     def command(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         """Run the CLI as a process; returns its stdout."""
@@ -54,20 +50,9 @@ class Installation:
 
     def run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         """Run the CLI in this process, which saves a second a time; returns its stdout."""
-        code, raw, said = 0, io.BytesIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ, self.environment, clear=True),
-            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
-            contextlib.redirect_stdout(io.TextIOWrapper(raw, write_through=True)) as out,
-            contextlib.redirect_stderr(said),
-        ):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                code = ended.code or 0
-            out.flush()
-        assert code in codes, f"{arguments}: {code}\n{raw.getvalue()!r}\n{said.getvalue()}\n{self.logs()}"
-        return raw.getvalue().decode()
+        ended = command_line.run(*arguments, env=self.environment)
+        assert ended.code in codes, f"{arguments}: {ended.code}\n{ended.out!r}\n{ended.said}\n{self.logs()}"
+        return ended.out.decode()
 
     def json(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> object:
         return orjson.loads(self.run(*arguments, "--json", codes=codes))
