@@ -30,6 +30,7 @@ async def rig(clickhouse):
     store = Store(clickhouse.url, rig.name)
     rows = [row(number, message=text, **(ERROR if number % 2 else {})) for number, text in enumerate(NASTY)]
     rows += [row(len(NASTY), payload=b'\xff\x00"\n', value="-12.50", type="api_call", source_id="api")]
+    rows = [orjson.dumps(orjson.loads(value) | {"receipt_id": "one" if not number else "bulk"}) for number, value in enumerate(rows)]
     for feed, values in ((EVENTS_FEED, rows), (VISITS_FEED, [visit(1), visit(2, kind="visit", campaign_id="c2")])):
         await store.insert(feed, [Record(feed.topic, 0, n, 1_790_000_100_000 + n, None, value) for n, value in enumerate(values)])
     await store.close()
@@ -138,6 +139,24 @@ async def test_the_list_and_one_event_on_the_command_line(clicktrail):
     event = orjson.loads(clicktrail("get", "e1-0-1", "--json", code=0).out)
     assert (event["status"], event["view_status"], event["message"]) == ("error", "failure", "+1+1")
     assert event["parameters"] == {"click_id": "clk1", "amount": "12.50"}
+
+
+async def test_an_event_is_found_by_the_receipt_of_its_request(clicktrail):
+    """What was answered while Kafka was away has no event id in its answer; the lines of a bulk upload share one receipt."""
+    assert orjson.loads(clicktrail("get", "one", "--json", code=0).out)["event_id"] == "e1-0-0"
+    assert orjson.loads(clicktrail("explain", "one", "--json", code=0).out)["event_id"] == "e1-0-0"
+    of_bulk = orjson.loads(clicktrail("get", "bulk", "--json", code=0).out)
+    assert {event["event_id"] for event in of_bulk} == {f"e1-0-{number}" for number in range(1, 10)}
+    assert clicktrail("get", "bulk", code=0).out.count(b"e1-0-") == 9
+    assert "Name one: e1-0-1, " in clicktrail("explain", "bulk", code=2).said
+
+
+@pytest.mark.parametrize("arguments", [("get", "e1-0-77"), ("explain", "0" * 32), ("timeline", "nobody")])
+async def test_what_is_not_there_is_a_finding_whoever_asks(clicktrail, arguments):
+    """Exit code 1 for all three, and nothing on stdout that a program could take for an answer."""
+    ended = clicktrail(*arguments, "--json", code=1)
+    assert ended.out == b""
+    assert arguments[1] in ended.said
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ def test_a_payload_of_ones_own_is_a_row_within_a_second_or_so(installation):
     assert (row["status"], row["reason"], row["match_kind"]) == ("ok", "recorded", "click_id")
     assert answer["inspect"].endswith(answer["event_id"])
     print(f"\nanswer -> row: {seconds:.2f} s")
+    assert installation.json("get", answer["receipt_id"])["event_id"] == answer["event_id"]
     again = installation.send("/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved")
     row, _ = installation.row_of(again["event_id"], within_s=15)
     assert (row["status"], row["message"]) == ("deduplicated", f"Already processed this exact conversion: {answer['event_id']}")
@@ -153,7 +154,9 @@ def test_verbs_that_read(installation):
     assert [row["what"] for row in installation.json("timeline", "demo-late")] == ["click", "Purchase"]
     lines = installation.run("tail", "--no-follow", "-n", "3", "--status", "error", "--output", "json").splitlines()
     assert [orjson.loads(line)["status"] for line in lines] == ["error"] * 3
-    installation.run("explain", "e9-9-9", codes=(2,))
+    for verb in ("get", "explain", "timeline"):
+        ended = command_line.run(verb, "e9-9-9", env=installation.environment, code=1)
+        assert "e9-9-9" in ended.said
     assert installation.run("sql", "SELECT 1 AS one FORMAT CSVWithNames").split() == ['"one"', "1"]
 
 
