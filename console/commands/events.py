@@ -76,6 +76,7 @@ def tail(
 ) -> None:
     """Show verdicts as they fall."""
     from console.warehouse import Warehouse
+    from streams.runtime import probes
 
     given = {
         "status": status,
@@ -87,9 +88,17 @@ def tail(
         "traffic_source_id": traffic_source,
     }
     filters = {name: value for name, value in given.items() if value}
-    console = output.stdout()
+    console, settings = output.stdout(), context.load()
+    warehouse = Warehouse(settings)
+
+    def ask(statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        probes.require_clickhouse(
+            settings.clickhouse
+        )  # at each look: a follower that waits a minute for a stuck server looks as if all were calm
+        return warehouse.rows(statement, parameters)
+
     try:
-        for row in follow(Warehouse(context.load()).rows, filters, last, is_following=follow_):
+        for row in follow(ask, filters, last, is_following=follow_):
             if as_json or style == "json":
                 print(output.dumps(row, is_line=True), flush=True)
             else:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -76,6 +77,13 @@ class Installation:
     def pid_of(self, name: str) -> int:
         status = self.json("status", codes=(0, 1))
         return next(process["pid"] for process in status["processes"] if process["name"] == name)
+
+    def wait_until(self, is_so: Callable[[dict[str, str]], bool]) -> None:
+        """Wait for what `status` says of each process."""
+        deadline = time.monotonic() + 60
+        while not is_so(ready := {process["name"]: process["ready"] for process in self.json("status", codes=(0, 1))["processes"]}):
+            assert time.monotonic() < deadline, f"{ready}\n{self.logs()}"
+            time.sleep(0.1)
 
     def send(self, path: str) -> dict:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ingest']}{path}", timeout=10) as response:
@@ -188,6 +196,29 @@ def test_a_killed_role_comes_back_and_nothing_is_lost(installation):
         print(f"\nkilled -> row: {seconds:.2f} s")
     restarts = {process["name"]: process["restarts"] for process in installation.json("status", codes=(0, 1))["processes"]}
     assert (restarts["ledger"], restarts["sink"], restarts["ingest"]) == (1, 1, 0)
+
+
+HANGS = {
+    "clickhouse": (("sql", "SELECT 1"), ("tail", "--no-follow")),
+    "kafka": (("lag",), ("export-workspace",)),
+}
+
+
+@pytest.mark.parametrize("service", HANGS)
+def test_a_service_that_hangs_is_called_so(installation, service):
+    """A stopped process keeps its ports and its connections; only a question tells. Whoever asks for something learns it in seconds."""
+    pid = installation.pid_of(service)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        installation.wait_until(lambda ready: ready[service].startswith("no answer") and f"{service} no answer" in ready["sink"])
+        for arguments in HANGS[service]:
+            ended = command_line.run(*arguments, env=installation.environment, code=3)
+            assert f"{'ClickHouse' if service == 'clickhouse' else 'Kafka'} does not answer at " in ended.said
+        failed = {check["check"] for check in installation.json("doctor", codes=(1,)) if check["state"] == "failed"}
+        assert "role sink" in failed
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    installation.wait_until(lambda ready: set(ready.values()) == {"ok"})
 
 
 def test_a_second_up_on_the_same_folder_or_port_is_refused(installation):
