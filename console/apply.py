@@ -16,6 +16,7 @@ import yaml
 from console import file_place
 from schemas import workspace
 from schemas.entities import ENTITY_MODELS
+from streams.runtime import probes
 from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
 from streams.runtime.settings_diff import HIDDEN, Difference, differences, hide_secrets
@@ -90,7 +91,8 @@ def described(changes: list[Change], current: Entities) -> list[dict[str, Any]]:
 
 
 async def current_entities(settings: Settings) -> Entities:
-    """Return the workspace as it stands in the log."""
+    """Return the workspace as it stands in the log. Unavailable when Kafka does not answer."""
+    await probes.require_kafka(settings.kafka)
     feed = SettingsFeed(settings)
     try:
         await feed.start()

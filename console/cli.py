@@ -4,7 +4,7 @@ The table below is the whole command: a verb, and the function that does it, as 
 is the function's docstring. Names and not functions, because importing all of them costs a second of CPU and a call needs one: only the
 module of the verb that was called is loaded (`--help` loads all). A role's process skips even the command-line library.
 
-Exit codes: 0 ok, 1 a finding (something is missing, failed or differs), 2 usage or settings, 3 a service does not answer.
+Exit codes: 0 ok, 1 a finding (something is missing, failed or differs; nothing has the id that was asked for), 2 usage or settings, 3 a service does not answer.
 """
 
 import importlib

@@ -12,6 +12,7 @@ from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
+from streams.runtime import probes
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 
@@ -82,6 +83,7 @@ class Warehouse:
 
     def _connected(self) -> Client:
         if self._client is None:
+            probes.require_clickhouse(self._settings)
             self._client = get_client(
                 dsn=self._settings.url,
                 username=self._settings.user,

@@ -83,10 +83,15 @@ async def until_signal(role: Coroutine[Any, Any, None]) -> None:
 async def run_sink(settings: Settings) -> None:
     """Run the sink with its health pages; it ends in order when it is cancelled."""
     from sinks.role import made
-    from streams.runtime import health
+    from streams.runtime import health, probes
 
     sink = made(settings)
-    pages = await health.serve(settings, "sink", {"kafka": lambda: health.Check(sink.is_ready, "assigned" if sink.is_ready else "joining")})
+    checks: health.Checks = {
+        "kafka": probes.watch_kafka(settings.kafka),
+        "partitions": lambda: health.Check(sink.is_ready, "assigned" if sink.is_ready else "joining"),
+        "clickhouse": probes.watch_clickhouse(settings.clickhouse),
+    }
+    pages = await health.serve(settings, "sink", checks)
     try:
         await sink.run()
     finally:

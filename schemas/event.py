@@ -27,6 +27,7 @@ class Event(TypedDict):
     """One normalised payload: what `parse` makes of its bytes. Everything a verdict needs, no verdict yet."""
 
     event_id: str
+    receipt_id: str | None  # ingest's id of the request that brought it; lines of one bulk upload share theirs
     account_id: str
     property_id: str
     source_id: str
@@ -67,6 +68,7 @@ class Verdicted(TypedDict):
     """A row without its body."""
 
     event_id: str
+    receipt_id: str | None
     account_id: str
     property_id: str
     source_id: str

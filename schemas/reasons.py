@@ -163,6 +163,7 @@ NO_IDENTIFIER, PARENT_MISSING, TOO_SOON = "no_identifier", "parent_missing", "to
 BLOCKED_EMAIL, BLOCKED_NETWORK = "blocked_email", "blocked_network"
 SELF_REFERRAL, DUPLICATE_REFEREE = "self_referral", "duplicate_referee"
 SAME_TRANSACTION, SAME_CLICK_AND_VALUE, SAME_PAYLOAD = "same_transaction", "same_click_and_value", "same_payload"
+SEVERAL_OBJECTS = "several_objects"
 SOURCE_MISSING, PROPERTY_MISSING, PROPERTY_NOT_BOUND = "source_missing", "property_missing", "property_not_bound"
 
 SUB_REASONS = (
@@ -192,6 +193,12 @@ SUB_REASONS = (
     SubReason(SOURCE_MISSING, (UNAUTHORIZED_ASSET,), "the source does not exist", "Check the postback URL."),
     SubReason(PROPERTY_MISSING, (UNAUTHORIZED_ASSET,), "the property does not exist", "Create it, or choose another for the source."),
     SubReason(PROPERTY_NOT_BOUND, (UNAUTHORIZED_ASSET,), "the source may not use this property", "Add it to the source's properties."),
+    SubReason(
+        SEVERAL_OBJECTS,
+        (UNREADABLE_PAYLOAD,),
+        "it is several payloads in one request",
+        "Send them to /in/<source_id>/bulk, one object per line (NDJSON), or one request each: every payload gets its own verdict.",
+    ),
 )
 
 STATUS_BY_CODE = {status.code: status for status in STATUSES}

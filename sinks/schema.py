@@ -54,6 +54,7 @@ class Table(NamedTuple):
     engine: str = "ReplacingMergeTree"
     expires: str = ""  # the column that a retention counts from
     indexes: tuple[str, ...] = ()
+    later_indexes: tuple[tuple[int, str], ...] = ()  # (number of the migration that added it, index)
     log_time: str = "logged_at"
 
     def insert_columns(self) -> list[str]:
@@ -74,7 +75,7 @@ class Table(NamedTuple):
         )
 
     def additions(self) -> dict[int, str]:
-        """Return {number: migration} of the columns that came later, each behind the one that stands before it here."""
+        """Return {number: migration} of the columns that came later, each behind the one that stands before it here, and of later indexes."""
         lines: dict[int, list[str]] = {}
         for before, column in zip(self.columns, self.columns[1:], strict=False):
             if column.since:
@@ -82,6 +83,8 @@ class Table(NamedTuple):
                 lines.setdefault(column.since, []).extend(
                     [*(f"ADD COLUMN IF NOT EXISTS {f}" for f in fields), f"ADD COLUMN IF NOT EXISTS {own} AFTER `{before.name}`"]
                 )
+        for number, index in self.later_indexes:
+            lines.setdefault(number, []).append(f"ADD INDEX IF NOT EXISTS {index}")
         return {number: f"ALTER TABLE {self.name} ${{ON_CLUSTER}}\n    " + ",\n    ".join(found) + ";\n" for number, found in lines.items()}
 
 

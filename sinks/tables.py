@@ -17,6 +17,7 @@ BY_OFFSET = "by_log_offset log_offset TYPE minmax GRANULARITY 1"
 
 EVENT_COLUMNS = (
     Column("event_id", "String", "Id of the event: the coordinates of its payload, e<epoch>-<partition>-<offset>", JSON),
+    Column("receipt_id", TEXT_OR_NULL, "Id that ingest gave the request, also while the broker was away; lines of one bulk upload share it", JSON, since=7),
     Column("account_id", WORD, "Account that the source belongs to"),
     Column("property_id", WORD, "Property (site) that the source is bound to"),
     Column("source_id", WORD, "Source that sent the payload"),
@@ -72,6 +73,7 @@ EVENT_REVISIONS = Table(
         f"by_event_id event_id {BLOOM}", f"by_click_id click_id {BLOOM}", f"by_transaction_id transaction_id {BLOOM}",
         "by_offset offset TYPE minmax GRANULARITY 1", BY_OFFSET,
     ),
+    later_indexes=((7, f"by_receipt_id receipt_id {BLOOM}"),),
     log_time="judged_at",
 )  # fmt: skip
 

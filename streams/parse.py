@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-from schemas.event import CONTENT_TYPE, METHOD, QUERY, SETTINGS_VERSION, SOURCE, Event
+from schemas.event import CONTENT_TYPE, METHOD, QUERY, RECEIPT, SETTINGS_VERSION, SOURCE, Event
 from schemas.identity import event_id, home_of
 from schemas.mapping import DEFAULTS, UNKNOWN
 from schemas.reasons import UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
@@ -71,6 +71,8 @@ class Parser:
         parameters, cause = context.read(value, context.content_type, context.method, as_text(query) if query else "")
         event = context.blank.copy()
         event["event_id"] = event_id(self._epoch, record.partition, record.offset)
+        if receipt := headers.get(RECEIPT):
+            event["receipt_id"] = receipt.decode("latin-1")  # ours, and hexadecimal
         event["topic"], event["partition"], event["offset"] = record.topic, record.partition, record.offset
         event["received_ms"] = event["event_ms"] = record.timestamp
         event["payload_sha256"] = event["fingerprint"] = sha256(value).hexdigest()
@@ -158,6 +160,7 @@ def _blank(source_id: str, version: int | None, rules: SourceRules | None) -> Ev
     """An event of this source with nothing in it yet."""
     return Event(
         event_id="",
+        receipt_id=None,
         account_id=rules.account_id if rules else "default",
         property_id=rules.property_id if rules else "",
         source_id=source_id,

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.ElementTree import fromstring
 
-from streams.json_payload import DEEPEST, LONGEST_NAME, MOST_FIELDS, clean, merged, read_json
+from streams.json_payload import DEEPEST, LONGEST_NAME, MOST_FIELDS, clean, is_several, merged, read_json
 
 KEPT_FIELDS = 512  # parameters that a row lists; the payload itself is always kept whole
 _BOM8, _BOM16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
@@ -31,6 +31,8 @@ def read(value: bytes, content_type: str = "", method: str = "POST", query: str 
             return {}, str(error)
     else:
         parameters, cause = _read_body(value, content_type)
+        if cause is not None and is_several(cause):
+            return {}, cause  # a query string beside them (a token, often) is no payload of its own
     for name, item in read_form(query).items() if query else ():
         if not parameters.get(name):
             parameters[name] = item

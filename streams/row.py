@@ -43,7 +43,7 @@ class Rows:
     ) -> bytes:
         """The whole row. `body` is the JSON of parameters and payload without its opening brace (home.py)."""
         facts = orjson.dumps({
-            "event_id": event["event_id"], "received_ms": event["received_ms"], "event_ms": event["event_ms"],
+            "event_id": event["event_id"], "receipt_id": event["receipt_id"], "received_ms": event["received_ms"], "event_ms": event["event_ms"],
             "conversion_name": event["conversion_name"], "original_name": event["original_name"],
             "conversion_status": event["conversion_status"], "original_status": event["original_status"],
             "value": value, "currency": event["currency"], "click_id": click_id, "transaction_id": event["transaction_id"],

@@ -12,6 +12,7 @@ from schemas.event import Event
 from schemas.mapping import UNKNOWN
 from streams import dedup
 from streams.dedup import Entry, Verdict
+from streams.json_payload import is_several
 from streams.lookups import CLICK_ID, IP
 
 COMPARED = ("value", "currency", "click_id", "source_id", "conversion_name")  # what of a duplicate may differ from its original
@@ -28,14 +29,20 @@ def sub_reason(event: Event, reason: str) -> str | None:
         if event["original_status"] is None:
             return reasons.NO_STATUS
         return reasons.UNKNOWN_WORD if event["conversion_status"] == UNKNOWN else reasons.NOT_APPROVED
-    if reason == reasons.UNAUTHORIZED_ASSET:
-        if event["type"] == "":
-            return reasons.SOURCE_MISSING
+    if reason in (reasons.UNAUTHORIZED_ASSET, reasons.UNREADABLE_PAYLOAD):
         assert event["problem"] is not None
-        return reasons.PROPERTY_MISSING if event["problem"][1] == event["property_id"] else reasons.PROPERTY_NOT_BOUND
+        return _of_problem(event, *event["problem"])
     if reason == reasons.FRAUD_RULE:
         return event["fraud"][0]
     return reasons.NO_IDENTIFIER if reason == reasons.TEST_DATA else None
+
+
+def _of_problem(event: Event, reason: str, detail: str) -> str | None:
+    if reason == reasons.UNREADABLE_PAYLOAD:
+        return reasons.SEVERAL_OBJECTS if is_several(detail) else None
+    if event["type"] == "":
+        return reasons.SOURCE_MISSING
+    return reasons.PROPERTY_MISSING if detail == event["property_id"] else reasons.PROPERTY_NOT_BOUND
 
 
 def find(event: Event, at: int, entries: list[Entry], verdicts: list[Verdict], steps: list[Step]) -> Finding:

@@ -1,12 +1,15 @@
-"""Services that several test folders share, each started once per run and only if a test asks for it; and how every test ended, kept for
-`clicktrail doctor --acceptance` (console/acceptance.py).
+"""Services that several test folders share, each started once per run and only if a test asks for it; the command line; and how every test
+ended, kept for `clicktrail doctor --acceptance` (console/acceptance.py).
 """
+
+from functools import partial
 
 import pytest
 
 from console import acceptance
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
+from tests import command_line
 
 
 class Outcomes:
@@ -41,3 +44,15 @@ def kafka(tmp_path_factory):
     """A real broker on a free port: `kafka.bootstrap_servers`. Topics are not made automatically; take names of your own."""
     with Kafka(tmp_path_factory.mktemp("kafka"), port=free_port()) as broker:
         yield broker
+
+
+@pytest.fixture
+def cli_environment(tmp_path):
+    """What `clicktrail` sees of its environment: no service is there. A test file with services overrides it."""
+    return command_line.nowhere(tmp_path)
+
+
+@pytest.fixture
+def clicktrail(cli_environment):
+    """Run a command line in this process: `clicktrail("sql", "SELECT 1", code=3)` -> (code, stdout as bytes, stderr)."""
+    return partial(command_line.run, env=cli_environment)

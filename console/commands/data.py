@@ -35,8 +35,10 @@ def migrate(
 ) -> None:
     """Bring the tables and views of the database up to date."""
     from sinks.migrations import migrate as run
+    from streams.runtime import probes
 
     clickhouse = context.load().clickhouse
+    probes.require_clickhouse(clickhouse)
     names = run(clickhouse.dsn(), clickhouse.database, clickhouse.cluster, is_dry_run=dry_run)
     if as_json:
         output.show_json({"dry_run": dry_run, "migrations": names})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from console import context, output
-from streams.runtime.errors import BadSettings
+from streams.runtime.errors import BadSettings, NotFound
 from streams.runtime.settings import Settings
 from streams.topology import DEAD_LETTERS
 
@@ -102,14 +102,14 @@ def show(
     as_json: output.AsJson = False,
 ) -> None:
     """Show a dead letter with its bytes and why it is one."""
-    settings, unknown = context.load(), BadSettings(f"There is no dead letter {dead_letter}.", "`clicktrail dlq ls` lists them.")
+    settings, hint = context.load(), "`clicktrail dlq ls` lists them."
     topic, _, coordinates = dead_letter.partition("/")
     partition, _, offset = coordinates.partition("/")
     if topic not in {found.name for found in DEAD_LETTERS} or not (partition.isdigit() and offset.isdigit()):
-        raise unknown
+        raise BadSettings(f"{dead_letter} is no id of a dead letter.", hint)
     rows = asyncio.run(exact(settings, (topic, int(partition)), int(offset)))
     if not rows:
-        raise unknown
+        raise NotFound(f"There is no dead letter {dead_letter}.", hint)
     (row,) = rows
     row["value"] = _as_text(row["value"])
     if as_json:

@@ -43,7 +43,9 @@ def _lag(settings: Settings) -> list[Result]:
 
 def _tables(settings: Settings) -> list[Result]:
     from sinks.migrations import status
+    from streams.runtime import probes
 
+    probes.require_clickhouse(settings.clickhouse)
     states = status(settings.clickhouse.dsn(), settings.clickhouse.database)
     bad = [f"{row.name} {row.state}" for row in states if row.state != "applied"]
     if bad:
@@ -70,7 +72,9 @@ def _settings(settings: Settings) -> list[Result]:
 def _conservation(settings: Settings) -> list[Result]:
     """Every payload up to the watermark has exactly one current row."""
     from sinks.conservation import check
+    from streams.runtime import probes
 
+    probes.require_clickhouse(settings.clickhouse)
     house, kafka = settings.clickhouse, settings.kafka
     report = asyncio.run(check(house.dsn(), kafka.client_args(), house.database, epoch=kafka.epoch))
     whole = "" if report.is_whole else "Payloads without exactly one row: see their offsets, the ledger's log and `clicktrail dlq ls`."

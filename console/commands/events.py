@@ -1,4 +1,4 @@
-"""`clicktrail tail` and `get`: rows of the event log."""
+"""`clicktrail tail` and `get`: rows of the event log, by filter or by name: an event's id, or the receipt of the request that brought it."""
 
 import time
 from collections import deque
@@ -9,11 +9,15 @@ import typer
 from rich.text import Text
 
 from console import context, output
-from streams.runtime.errors import BadSettings
+from streams.runtime.errors import BadSettings, NotFound
 
 # Rows of several partitions arrive a little out of order: each look goes back this far and leaves out what it has shown.
 OVERLAP_S = 10
 REMEMBERED = 50_000
+BY_ID = "SELECT * FROM event_revisions WHERE event_id = {id:String} ORDER BY revision"
+BY_RECEIPT = "SELECT * FROM event_revisions WHERE receipt_id = {id:String} ORDER BY partition, offset, revision LIMIT 1000"
+BRIEFLY = ("event_id", "revision", "status", "reason", "message")
+NAMED = 5  # ids in a sentence
 
 
 def follow(ask: Any, filters: dict[str, str], first: int, *, is_following: bool, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
@@ -72,6 +76,7 @@ def tail(
 ) -> None:
     """Show verdicts as they fall."""
     from console.warehouse import Warehouse
+    from streams.runtime import probes
 
     given = {
         "status": status,
@@ -83,9 +88,17 @@ def tail(
         "traffic_source_id": traffic_source,
     }
     filters = {name: value for name, value in given.items() if value}
-    console = output.stdout()
+    console, settings = output.stdout(), context.load()
+    warehouse = Warehouse(settings)
+
+    def ask(statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        probes.require_clickhouse(
+            settings.clickhouse
+        )  # at each look: a follower that waits a minute for a stuck server looks as if all were calm
+        return warehouse.rows(statement, parameters)
+
     try:
-        for row in follow(Warehouse(context.load()).rows, filters, last, is_following=follow_):
+        for row in follow(ask, filters, last, is_following=follow_):
             if as_json or style == "json":
                 print(output.dumps(row, is_line=True), flush=True)
             else:
@@ -94,28 +107,48 @@ def tail(
         return
 
 
-def find(event_id: str) -> list[dict[str, Any]]:
-    """Return every revision of an event, the current one last. BadSettings when there is none."""
+def find(name: str) -> list[dict[str, Any]]:
+    """Return every revision of the event with this id, or of those that came with this receipt, the current one last. NotFound."""
     from console.warehouse import Warehouse
 
-    rows = Warehouse(context.load()).rows("SELECT * FROM event_revisions WHERE event_id = {id:String} ORDER BY revision", {"id": event_id})
-    if not rows:
-        raise BadSettings(f"There is no event {event_id}.", "Ids look like e1-4-1027; `clicktrail tail` shows the latest.")
+    warehouse = Warehouse(context.load())
+    for statement in (BY_ID, BY_RECEIPT):
+        if rows := warehouse.rows(statement, {"id": name}):
+            return rows
+    raise NotFound(
+        f"There is no event {name}.",
+        "Ids look like e1-4-1027, receipts like 019b76da3f1c41f7…; `clicktrail tail` shows the latest. What came in while Kafka was away follows.",
+    )
+
+
+def find_one(name: str) -> list[dict[str, Any]]:
+    """Return every revision of one event. BadSettings when the receipt is that of several."""
+    rows = find(name)
+    ids = list(dict.fromkeys(row["event_id"] for row in rows))
+    if len(ids) > 1:
+        more = ", …" if len(ids) > NAMED else ""
+        raise BadSettings(f"Several events came with receipt {name}.", f"Name one: {', '.join(ids[:NAMED])}{more}")
     return rows
 
 
 def get(
-    event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027.")],
+    name: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027, or the receipt_id of an answer.")],
     revisions: Annotated[bool, typer.Option("--revisions", help="Every verdict that was ever given, not only the current one.")] = False,
     as_json: output.AsJson = False,
 ) -> None:
-    """Show everything that is known of an event."""
-    rows = find(event_id)
+    """Show everything that is known of an event; of a bulk upload's receipt, a line for each of its events."""
+    rows = find(name)
+    current = list({row["event_id"]: row for row in rows}.values())
+    shown = rows if revisions else current
     if as_json:
-        output.show_json(rows if revisions else rows[-1])
-        return
-    for row in rows if revisions else rows[-1:]:
-        output.show_table([{"field": name, "content": content(value)} for name, value in row.items() if value not in (None, "", [], {})])
+        output.show_json(shown if revisions or len(current) > 1 else current[0])
+    elif len(current) > 1:
+        output.show_table([{name: row[name] for name in BRIEFLY} for row in shown])
+    else:
+        for row in shown:
+            output.show_table(
+                [{"field": name, "content": content(value)} for name, value in row.items() if value not in (None, "", [], {})]
+            )
 
 
 def content(value: Any) -> str:

@@ -7,7 +7,8 @@ import typer
 from rich.text import Text
 
 from console import context, output
-from console.commands.events import find
+from console.commands.events import find_one
+from streams.runtime.errors import NotFound
 
 TIMELINE = """
 SELECT * FROM (
@@ -26,19 +27,22 @@ SELECT * FROM (
 
 
 def explain(
-    event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027.")], as_json: output.AsJson = False
+    name: Annotated[str, typer.Argument(metavar="ID", help="An event's id, for example e1-4-1027, or the receipt_id of an answer.")],
+    as_json: output.AsJson = False,
 ) -> None:
     """Say why an event has its verdict: each rule, what it compared, and what to do next."""
     from console.explaining import explained
 
-    rows = find(event_id)
+    rows = find_one(name)
     found = explained(rows[-1])
     if as_json:
         output.show_json(found)
         return
     console, status = output.stdout(), found["status"]
     colour = output.COLOURS.get(status, "")
-    console.print(Text.assemble((f"{output.MARKS.get(status, '')} {status}", colour), f"  {found['message']}", (f"  {event_id}", "dim")))
+    console.print(
+        Text.assemble((f"{output.MARKS.get(status, '')} {status}", colour), f"  {found['message']}", (f"  {rows[-1]['event_id']}", "dim"))
+    )
     for number, step in enumerate(found["steps"], 1):
         console.print(Text(f"  {number}. {step}"))
     for heading, lines in (("Evidence", found["evidence"]), ("Common causes", found["causes"])):
@@ -58,8 +62,9 @@ def timeline(click_id: Annotated[str, typer.Argument(metavar="CLICK", help="A cl
     from console.warehouse import Warehouse
 
     rows = with_gaps(Warehouse(context.load()).rows(TIMELINE, {"click": click_id}))
-    output.show(rows, as_json, empty=f"Nothing is known of click {click_id}.")
-    output.finding(not rows)
+    if not rows:
+        raise NotFound(f"Nothing is known of click {click_id}.", "Check that the tag or tracking link of its property records clicks.")
+    output.show(rows, as_json)
 
 
 def with_gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

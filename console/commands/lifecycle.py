@@ -1,11 +1,13 @@
 """`clicktrail up`, `down`, `status`: everything on this machine."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +15,11 @@ import typer
 
 from console import context, output
 from streams.runtime.errors import BadSettings, Unavailable
+from streams.runtime.settings import Settings
 
 READY_S = 120.0
 DOWN_S = 15.0
+HEALTH_S = 5.0  # a health page asks its services itself, and gives them 2 s
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, show_default=False)]
 
@@ -106,17 +110,17 @@ def down(as_json: output.AsJson = False) -> None:
 def state() -> dict[str, Any]:
     """Return what runs on the data folder, with the answer of each role's health page."""
     from deploy.local import running
-    from deploy.local.plan import ROLES
-    from streams.runtime.role_ports import port_of
 
     is_alive = running.is_alive(context.data_dir())
     found = running.record(context.data_dir()) if is_alive else {}
     settings = context.load()
-    processes = []
-    for name, facts in found.get("processes", {}).items():
-        is_up = facts["pid"] is not None and _exists(facts["pid"])
-        ready = _ready(f"http://127.0.0.1:{port_of(settings, name)}/readyz?verbose") if name in ROLES else ("ok" if is_up else "stopped")
-        processes.append({"name": name, **facts, "state": "running" if is_up else "stopped", "ready": ready})
+    facts = found.get("processes", {})
+    with ThreadPoolExecutor(len(facts) or 1) as pool:  # side by side: each may take its whole time to say nothing
+        ready = dict(zip(facts, pool.map(lambda name: _answer_of(name, facts[name]["pid"], settings), facts), strict=True))
+    processes = [
+        {"name": name, **fact, "state": "running" if _is_there(fact["pid"]) else "stopped", "ready": ready[name]}
+        for name, fact in facts.items()
+    ]
     return {
         "state": found.get("state", "stopped"),
         "pid": found.get("pid"),
@@ -129,18 +133,32 @@ def state() -> dict[str, Any]:
     }
 
 
-def _exists(pid: int) -> bool:
+def _answer_of(name: str, pid: int | None, settings: Settings) -> str:
+    """Return ok, or what is wrong: a role's health page says it, a service is asked something."""
+    from deploy.local.plan import ROLES
+    from streams.runtime import probes
+    from streams.runtime.role_ports import port_of
+
+    if not _is_there(pid):
+        return "stopped"
+    if name in ROLES:
+        return _ready(f"http://127.0.0.1:{port_of(settings, name)}/readyz?verbose")
+    found = asyncio.run(probes.kafka(settings.kafka)) if name == "kafka" else probes.clickhouse(settings.clickhouse)
+    return "ok" if found == probes.ANSWERS else found
+
+
+def _is_there(pid: int | None) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(pid or 0, 0)
     except OSError:
         return False
-    return True
+    return pid is not None
 
 
 def _ready(url: str) -> str:
     """Return ok, or what is not ready."""
     try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own health page
+        with urllib.request.urlopen(url, timeout=HEALTH_S):  # noqa: S310 - our own health page
             return "ok"
     except urllib.error.HTTPError as error:
         lines = error.read().decode(errors="replace").splitlines()

@@ -37,7 +37,7 @@ REFUSALS = {
     "topic_too_small": Words(413, "Kafka's topic refuses a record of this size.", "Raise max.message.bytes of clicktrail.payloads.v1."),
     "unknown_encoding": Words(415, "This Content-Encoding is not understood.", "Use gzip, deflate or none."),
     "broken_encoding": Words(400, "The body does not decompress.", "Check that Content-Encoding says what the body is."),
-    "invalid_visit": Words(422, "This is no tag event.", "The field is named; see the tag's page."),
+    "invalid_visit": Words(422, "This is no tag event.", "Send one JSON object, or a list of them; every field may be left out."),
     "rate_limited": Words(429, "This source sends faster than its limit.", "Wait as long as Retry-After says.", 1),
     "overloaded": Words(503, "Too much is under way.", "Send it again after Retry-After.", 1),
     "unavailable": Words(503, "The payload could not be stored.", "Send it again after Retry-After.", 5),
@@ -46,12 +46,13 @@ REFUSALS = {
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """Ends a request with one of REFUSALS; `detail` is added to its message and never holds a payload's data."""
+    """Ends a request with one of REFUSALS; `detail` is added to its message and never holds a payload's data, `remedy` replaces its own."""
 
-    def __init__(self, code: str, detail: str = "", **headers: str) -> None:
+    def __init__(self, code: str, detail: str = "", remedy: str = "", **headers: str) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
+        self.remedy = remedy
         self.headers = headers
 
     @property
@@ -66,7 +67,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
         headers = {"Access-Control-Allow-Origin": "*"} | {name.replace("_", "-"): value for name, value in self.headers.items()}
         if words.retry_after_s:
             headers.setdefault("Retry-After", str(words.retry_after_s))
-        error = {"code": self.code, "message": f"{words.message} {self.detail}".strip(), "remedy": words.remedy}
+        error = {"code": self.code, "message": f"{words.message} {self.detail}".strip(), "remedy": self.remedy or words.remedy}
         response = web.Response(body=orjson.dumps({"error": error}), status=words.status, headers=headers, content_type="application/json")
         if words.status in {408, 413}:
             response.force_close()  # the rest of the body is not worth reading

@@ -28,7 +28,8 @@ from streams.ingest.ids import new_id
 from streams.ingest.payloads import stored
 from streams.ingest.record import Record
 from streams.ingest.tag import site_of
-from streams.ingest.visits import TagEvent, address_parameters, record_of, visit_of
+from streams.ingest.tag_event import TagEvent
+from streams.ingest.visits import address_parameters, record_of, visit_of
 from streams.macros import given
 from streams.workspace import Workspace
 

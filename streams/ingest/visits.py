@@ -1,17 +1,14 @@
 """What the tag and the tracking links saw, checked at the door and turned into the Visit of schemas/event.py.
 
 Identifiers are hashed here, with the key that only our processes have: an e-mail address never enters the log in clear. The address of
-the visitor is the connection's, never what a page says, and device, country and language are read from what the browser sends. Times of a
-visitor's clock count only when they are not in the future.
+the visitor is the connection's, never what a page says, and device, country and language are read from what the browser sends.
 """
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from schemas import event
 from schemas.entities import Property
@@ -21,64 +18,11 @@ from streams.ingest.context import Arrival, Context, text
 from streams.ingest.device import device_of
 from streams.ingest.ids import new_id
 from streams.ingest.record import Record
+from streams.ingest.tag_event import MOST_PARAMETERS, Person, TagEvent, notes, occurred
 from streams.macros import given
 from streams.topology import VISITS
 
-MOST_PARAMETERS = 100
-MOST_IDENTIFIERS = 10
-DAY_MS = 86_400_000
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")  # BCP 47, as browsers write it: de, pt-BR, zh-Hans-CN
-
-
-def _as_list(value: Any) -> Any:
-    return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _as_texts(value: Any) -> Any:
-    """Take parameters as they come from JSON: numbers and booleans become their text, empty ones go."""
-    if not isinstance(value, dict):
-        return value
-    return {str(k): v if isinstance(v, str) else orjson.dumps(v).decode() for k, v in value.items() if v not in (None, "")}
-
-
-Short = Annotated[str, Field(max_length=256)]
-Shorts = Annotated[list[Short], BeforeValidator(_as_list), Field(max_length=MOST_IDENTIFIERS)]
-Address = Annotated[str, Field(max_length=8192)]
-Texts = Annotated[
-    dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=2048)]],
-    BeforeValidator(_as_texts),
-    Field(max_length=MOST_PARAMETERS),
-]
-
-
-class Person(BaseModel):
-    """By what somebody can be known again."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
-
-    email: Shorts = []
-    phone: Shorts = []
-    external_id: Shorts = []
-
-
-class TagEvent(Person):
-    """One event as the tag sends it. Unknown fields are left out: a newer tag may talk to an older server."""
-
-    kind: Literal["visit", "click", "lander_click", "identify"] = "visit"
-    visit_id: Short | None = None
-    click_id: Short | None = None
-    occurred_ms: int | None = None
-    campaign_id: Short | None = None
-    traffic_source_id: Short | None = None
-    lander_id: Short | None = None
-    offer_id: Short | None = None
-    country: Annotated[str, Field(pattern="^[A-Za-z]{2}$")] | None = None
-    member: Person | None = None  # whose link this click id is; known from the first event of the click id only (fraud rule self_referral)
-    language: Short | None = None
-    user_agent: Annotated[str, Field(max_length=1024)] | None = None  # what a server says of its visitor: the request's is the server's own
-    parameters: Texts = {}
-    referrer: Address | None = None
-    url: Address | None = None
 
 
 def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent) -> Visit:
@@ -87,21 +31,20 @@ def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent)
     device = device_of(user_agent)
     now_ms = arrival.now_ms
     ip = _canonical(arrival.ip(context.trusted_proxies))
-    occurred_ms = seen.occurred_ms if seen.occurred_ms and now_ms - 30 * DAY_MS < seen.occurred_ms < now_ms else now_ms
     visit = Visit(
         visit_id=given(seen.visit_id) or new_id(now_ms),
         kind=seen.kind,
         account_id=site.account_id,
         property_id=site.id,
         click_id=given(seen.click_id),
-        occurred_ms=occurred_ms,
+        occurred_ms=occurred(seen, now_ms)[0],
         received_ms=now_ms,
         identifiers=_identifiers(seen, ip, site, context.pii_key),
         campaign_id=given(seen.campaign_id),
         traffic_source_id=given(seen.traffic_source_id),
         lander_id=given(seen.lander_id),
         offer_id=given(seen.offer_id),
-        parameters=_parameters(seen),
+        parameters=_parameters(seen) | notes(seen, now_ms),
         device_type=device.device_type,
         browser=device.browser,
         os=device.os,

@@ -1,7 +1,8 @@
-"""The three ways in which the machine can be broken. A verdict is data and never raises; an exception means that we cannot go on.
+"""The ways in which the machine can be broken. A verdict is data and never raises; an exception means that we cannot go on.
 
     ClicktrailError
     ├── BadSettings   exit 2   a person must change something; says what, why and the nearest name that exists
+    ├── NotFound      exit 1   what was asked for by its id is not there (yet); the question was right
     ├── Unavailable   exit 3   a service does not answer; a retry (stamina, or the supervisor's restart) can help
     └── Poison        no exit  this one record cannot be processed: it goes to dead letters with its reason, the chunk goes on
 
@@ -30,6 +31,10 @@ class BadSettings(ClicktrailError):  # noqa: N818 - the family is called so ever
     """A setting, a file or an argument is wrong: nothing that time could heal."""
 
     exit_code = 2
+
+
+class NotFound(ClicktrailError):  # noqa: N818 - the family is called so everywhere
+    """Nothing has this id. A finding, not a misuse: scripts ask again for what was just accepted."""
 
 
 class Unavailable(ClicktrailError):  # noqa: N818 - the family is called so everywhere

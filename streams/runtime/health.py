@@ -5,7 +5,9 @@ not be restarted for it. *Ready*: assigned, restored, its services reachable; a 
 page that says "restart me" while state is being restored turns a slow start into an endless one.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
 from typing import NamedTuple
 
 from aiohttp import web
@@ -22,17 +24,25 @@ class Check(NamedTuple):
     text: str
 
 
-Checks = Mapping[str, Callable[[], Check]]
+Checks = Mapping[str, Callable[[], Check | Awaitable[Check]]]
+
+
+async def _asked(check: Callable[[], Check | Awaitable[Check]]) -> Check:
+    found = check()
+    return await found if isawaitable(found) else found
 
 
 def routes(checks: Checks) -> list[web.RouteDef]:
-    """Return the three routes, for a server of one's own; `serve` brings one. Checks are asked at each request, they must be cheap."""
+    """Return the three routes, for a server of one's own; `serve` brings one.
+
+    Checks are asked at each request, side by side: they are cheap, or remember their answer (probes.py).
+    """
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(request: web.Request) -> web.Response:
-        answers = {name: check() for name, check in checks.items()}
+        answers = dict(zip(checks, await asyncio.gather(*map(_asked, checks.values())), strict=True))
         status = 200 if all(answer.is_ready for answer in answers.values()) else 503
         if "verbose" not in request.query:
             return web.Response(text="ok\n" if status == 200 else "not ready\n", status=status)

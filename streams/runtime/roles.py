@@ -18,7 +18,7 @@ from streams import topology
 from streams.attribution import Attribution
 from streams.ledger import Ledger
 from streams.parse import Parser
-from streams.runtime import health, metrics
+from streams.runtime import health, metrics, probes
 from streams.runtime.app import RoleApp
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
@@ -79,7 +79,10 @@ class StageWorker:
             commit_interval_s=self._settings.commit_interval_ms / 1000,
             chunk_records=self._settings.chunk_records,
         )
-        self._runner = await health.serve(self._settings, self._role.name, {"kafka": self._assigned, "state": self._restored})
+        checks: health.Checks = {
+            "kafka": probes.watch_kafka(self._settings.kafka), "partitions": self._assigned, "state": self._restored,
+        }  # fmt: skip
+        self._runner = await health.serve(self._settings, self._role.name, checks)
         await self._app.start()
         self._watch = asyncio.create_task(self._watchdog(), name="watchdog")
 
@@ -124,7 +127,7 @@ class StageWorker:
 
     def _assigned(self) -> health.Check:
         tasks = self._app.tasks.by_partition if self._app else {}
-        return health.Check(bool(tasks), f"{len(tasks)} partitions assigned")
+        return health.Check(bool(tasks), f"{len(tasks)} assigned")
 
     def _restored(self) -> health.Check:
         tasks = self._app.tasks.by_partition.values() if self._app else ()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from streams.runtime import probes
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 from streams.topology import DAY_MS, TOPICS, Topic
@@ -19,6 +20,7 @@ COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024)
 
 # A payload of 1 MiB becomes a row that carries it escaped, beside its evidence; the broker's default of 1 MiB would refuse it.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+CREATE_S = 15.0  # for a broker that has only just started
 
 
 class TopicState(NamedTuple):
@@ -44,17 +46,15 @@ def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
     return {"max.message.bytes": str(MAX_MESSAGE_BYTES), **kept}
 
 
-async def connected(settings: Settings) -> AIOKafkaAdminClient:
-    """Return a started admin client. Unavailable when no broker answers."""
+async def connected(settings: Settings, limit_s: float = probes.COMMAND_S) -> AIOKafkaAdminClient:
+    """Return a started admin client. Unavailable when no broker answers in time."""
+    await probes.require_kafka(settings.kafka, limit_s)
     admin = AIOKafkaAdminClient(**settings.kafka.client_args(), request_timeout_ms=15_000)
     try:
         await admin.start()
     except KafkaError as error:
         await admin.close()
-        servers = settings.kafka.bootstrap_servers
-        raise Unavailable(
-            f"Kafka does not answer at {servers}.", "Start it (`clicktrail up`) or set CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS."
-        ) from error
+        raise Unavailable(f"Kafka does not answer at {settings.kafka.bootstrap_servers}.", "Try again.") from error
     return admin
 
 
@@ -66,7 +66,7 @@ async def states(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicSt
 
 async def create_missing(settings: Settings) -> list[str]:
     """Create what is missing, in one request, and return its names. BadSettings when an existing topic has too few partitions."""
-    admin = await connected(settings)
+    admin = await connected(settings, CREATE_S)
     try:
         found = await states(admin, settings)
         refuse_too_few(found)

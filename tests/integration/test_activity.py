@@ -1,17 +1,12 @@
 """System activity, from the command line to the SQL table: a real broker, the real sink, a real engine. One run, in order."""
 
 import asyncio
-import contextlib
-import io
-import os
 import sys
 import time
-from unittest import mock
 
 import orjson
 import pytest
 
-from console import cli
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from schemas.entities import ENTITY_MODELS
@@ -19,6 +14,7 @@ from sinks import migrations
 from streams.runtime import topics
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
+from tests import command_line
 
 DATABASE = "activity"
 WORKSPACE = """
@@ -47,32 +43,15 @@ class Desk:
 
     def __init__(self, settings, folder):
         self.settings, self.folder = settings, folder
-        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
-        self.environment = bare | {
-            "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-            "CLICKTRAIL_CLICKHOUSE__URL": settings.clickhouse.url,
-            "CLICKTRAIL_CLICKHOUSE__DATABASE": DATABASE,
-            "CLICKTRAIL_DATA_DIR": str(folder),
-            "CLICKTRAIL_PARTITIONS": "1",
-            "CLICKTRAIL_METRICS_PORT": str(free_port()),
-            "CLICKTRAIL_PII_KEY": "test",
-        }
+        self.environment = command_line.environment(
+            KAFKA__BOOTSTRAP_SERVERS=settings.kafka.bootstrap_servers, CLICKHOUSE__URL=settings.clickhouse.url, CLICKHOUSE__DATABASE=DATABASE,
+            DATA_DIR=folder, PARTITIONS=1, METRICS_PORT=free_port(), PII_KEY="test",
+        )  # fmt: skip
 
     def run(self, *arguments, code=0):
         """Run a command line; returns (stdout, stderr)."""
-        out, said, found = io.StringIO(), io.StringIO(), 0
-        with (
-            mock.patch.dict(os.environ, self.environment, clear=True),
-            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(said),
-        ):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                found = ended.code or 0
-        assert found == code, f"{arguments}: {found}\n{out.getvalue()}\n{said.getvalue()}"
-        return out.getvalue(), said.getvalue()
+        ended = command_line.run(*arguments, env=self.environment, code=code)
+        return ended.out.decode(), ended.said
 
     async def json(self, *arguments, code=0):
         return orjson.loads((await asyncio.to_thread(self.run, *arguments, "--json", code=code))[0])

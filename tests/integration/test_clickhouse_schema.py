@@ -50,7 +50,7 @@ def test_migrations_are_applied_once_and_views_are_replaced(clickhouse):
 async def test_a_database_of_an_earlier_version_gets_its_columns(clickhouse, monkeypatch, tmp_path):
     """Rows of before are read as they were, with what was not known then as NULL; rows of an ingest of before are taken too."""
     url, name = clickhouse.url, "earlier"
-    shutil.copytree(ddl.FOLDER, tmp_path / "ddl", ignore=shutil.ignore_patterns("006_*", "views", "*.py", "__pycache__"))
+    shutil.copytree(ddl.FOLDER, tmp_path / "ddl", ignore=shutil.ignore_patterns("*_columns.sql", "views", "*.py", "__pycache__"))
     (tmp_path / "ddl" / "views").mkdir()
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "FOLDER", tmp_path / "ddl")
@@ -59,13 +59,16 @@ async def test_a_database_of_an_earlier_version_gets_its_columns(clickhouse, mon
     rig.command(
         "INSERT INTO visits (visit_id, kind, received_ms, occurred_ms, logged_ms, log_partition, log_offset) VALUES ('v0', 'visit', 1, 1, 1, 0, 0)"
     )
-    assert migrations.migrate(url, name) == ["006_visits_columns.sql"]
+    rig.command("INSERT INTO event_revisions (event_id, received_ms, revision, payload) VALUES ('e0', 1, 1, '')")
+    assert migrations.migrate(url, name) == ["006_visits_columns.sql", "007_event_revisions_columns.sql"]
     old = orjson.loads(visit(1))
     for field in ("is_bot", "user_agent", "language"):
         old.pop(field)
     await put(rig, [orjson.dumps(old), visit(2)], VISITS_FEED, first=1)
     found = rig.query("SELECT id, is_bot, user_agent, language FROM system_logs ORDER BY id")
-    assert found == [("v0", False, None, None), ("v1", False, None, None), ("v2", False, "Mozilla/5.0", "de-DE")]
+    assert found == [("e0", None, None, None), ("v0", False, None, None), ("v1", False, None, None), ("v2", False, "Mozilla/5.0", "de-DE")]
+    await put(rig, [row(1), row(2, receipt_id="r2")])
+    assert rig.query("SELECT event_id, receipt_id FROM events ORDER BY event_id") == [("e0", None), ("e1-0-1", None), ("e1-0-2", "r2")]
 
 
 async def test_events_shows_the_highest_revision_before_anything_is_merged(rig):

@@ -2,22 +2,19 @@
 
 import asyncio
 import base64
-import contextlib
 import csv
 import io
-import os
-import sys
-from unittest import mock
 
 import orjson
 import pytest
 
-from console import cli, exporting
+from console import exporting
 from sinks import migrations
 from sinks.feeds import FEEDS
 from sinks.store import Store
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.stage import Record
+from tests import command_line
 from tests.integration.sink_rig import Rig, row, visit
 
 EVENTS_FEED, VISITS_FEED = FEEDS[:2]
@@ -33,6 +30,7 @@ async def rig(clickhouse):
     store = Store(clickhouse.url, rig.name)
     rows = [row(number, message=text, **(ERROR if number % 2 else {})) for number, text in enumerate(NASTY)]
     rows += [row(len(NASTY), payload=b'\xff\x00"\n', value="-12.50", type="api_call", source_id="api")]
+    rows = [orjson.dumps(orjson.loads(value) | {"receipt_id": "one" if not number else "bulk"}) for number, value in enumerate(rows)]
     for feed, values in ((EVENTS_FEED, rows), (VISITS_FEED, [visit(1), visit(2, kind="visit", campaign_id="c2")])):
         await store.insert(feed, [Record(feed.topic, 0, n, 1_790_000_100_000 + n, None, value) for n, value in enumerate(values)])
     await store.close()
@@ -40,38 +38,15 @@ async def rig(clickhouse):
 
 
 @pytest.fixture
-def clicktrail(rig, tmp_path):
-    """Run a command; returns (stdout as bytes, stderr)."""
-
-    def run(*arguments, code=0):
-        raw, said, found = io.BytesIO(), io.StringIO(), 0
-        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
-        ours = {
-            "CLICKTRAIL_CLICKHOUSE__URL": rig.clickhouse.url,
-            "CLICKTRAIL_CLICKHOUSE__DATABASE": rig.name,
-            "CLICKTRAIL_DATA_DIR": str(tmp_path),
-        }
-        with (
-            mock.patch.dict(os.environ, bare | ours, clear=True),
-            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
-            contextlib.redirect_stdout(io.TextIOWrapper(raw, write_through=True)) as out,
-            contextlib.redirect_stderr(said),
-        ):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                found = ended.code or 0
-            out.flush()
-            assert found == code, said.getvalue()
-            return raw.getvalue(), said.getvalue()
-
-    return run
+def cli_environment(rig, tmp_path):
+    """The engine of the rig."""
+    return command_line.environment(CLICKHOUSE__URL=rig.clickhouse.url, CLICKHOUSE__DATABASE=rig.name, DATA_DIR=tmp_path)
 
 
 @pytest.fixture
 def export(clicktrail):
-    """Run `clicktrail export`."""
-    return lambda *arguments, code=0: clicktrail("export", *arguments, code=code)
+    """Run `clicktrail export`; returns (stdout as bytes, stderr)."""
+    return lambda *arguments, code=0: clicktrail("export", *arguments, code=code)[1:]
 
 
 def table(raw):
@@ -156,14 +131,32 @@ async def test_the_list_and_one_event_on_the_command_line(clicktrail):
     """
     counts = {}
     for word in ("info", "success", "failure", ""):
-        raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--view-status", word)
+        raw = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--view-status", word, code=0).out
         counts[word] = len(raw.splitlines())
     assert counts == {"info": 0, "success": 6, "failure": 4, "": 10}
-    raw, _ = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--source", "api")
+    raw = clicktrail("tail", "--no-follow", "-n", "100", "--output", "json", "--source", "api", code=0).out
     assert [orjson.loads(line)["event_id"] for line in raw.splitlines()] == [f"e1-0-{len(NASTY)}"]
-    event = orjson.loads(clicktrail("get", "e1-0-1", "--json")[0])
+    event = orjson.loads(clicktrail("get", "e1-0-1", "--json", code=0).out)
     assert (event["status"], event["view_status"], event["message"]) == ("error", "failure", "+1+1")
     assert event["parameters"] == {"click_id": "clk1", "amount": "12.50"}
+
+
+async def test_an_event_is_found_by_the_receipt_of_its_request(clicktrail):
+    """What was answered while Kafka was away has no event id in its answer; the lines of a bulk upload share one receipt."""
+    assert orjson.loads(clicktrail("get", "one", "--json", code=0).out)["event_id"] == "e1-0-0"
+    assert orjson.loads(clicktrail("explain", "one", "--json", code=0).out)["event_id"] == "e1-0-0"
+    of_bulk = orjson.loads(clicktrail("get", "bulk", "--json", code=0).out)
+    assert {event["event_id"] for event in of_bulk} == {f"e1-0-{number}" for number in range(1, 10)}
+    assert clicktrail("get", "bulk", code=0).out.count(b"e1-0-") == 9
+    assert "Name one: e1-0-1, " in clicktrail("explain", "bulk", code=2).said
+
+
+@pytest.mark.parametrize("arguments", [("get", "e1-0-77"), ("explain", "0" * 32), ("timeline", "nobody")])
+async def test_what_is_not_there_is_a_finding_whoever_asks(clicktrail, arguments):
+    """Exit code 1 for all three, and nothing on stdout that a program could take for an answer."""
+    ended = clicktrail(*arguments, "--json", code=1)
+    assert ended.out == b""
+    assert arguments[1] in ended.said
 
 
 @pytest.mark.parametrize(

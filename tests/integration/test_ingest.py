@@ -355,6 +355,46 @@ async def test_tag_events_become_visits_with_hashed_identifiers(ingest, visits, 
     assert "example.com" not in json.dumps(second["identifiers"])
 
 
+REFUSED_EVENTS = [
+    ({"type": "click"}, "Unknown field: type (did you mean kind?)", "The fields are: "),
+    ({"occurred_at": 1, "zzz": 1}, "Unknown fields: occurred_at (did you mean occurred_ms?), zzz", "The fields are: "),
+    ({"kind": "purchase"}, "kind: Input should be 'visit', 'click', 'lander_click' or 'identify'", "The fields are: "),
+    ({"occurred_ms": "yesterday"}, "occurred_ms: Input should be a valid integer", "The fields are: "),
+    ([], "The list is empty.", "Send one JSON object, or a list of them"),
+    ([{}] * 1_001, "At most 1000 events at once.", "Send them in several requests."),
+    ("broken", "The body is not JSON: ", "Send one JSON object, or a list of them"),
+]
+
+
+@pytest.mark.parametrize(("event", "what", "next_step"), REFUSED_EVENTS, ids=[what[:30] for _, what, _ in REFUSED_EVENTS])
+async def test_a_tag_event_that_is_none_is_refused_by_its_field(ingest, visits, client, event, what, next_step):
+    """Whoever reads answers learns at the first try what is not understood, and what may be meant."""
+    body = b'{"kind":' if event == "broken" else json.dumps(event).encode()
+    async with client.post(f"{ingest}/t/shop", data=body, headers={"Content-Type": "application/json"}) as response:
+        assert response.status == 422
+        error = (await response.json())["error"]
+    assert what in error["message"]
+    assert error["remedy"].startswith(next_step)
+    assert await visits.rest() == []
+
+
+async def test_a_beacon_is_taken_and_its_row_says_what_was_left_out(ingest, visits, client):
+    """A page reads no answers and may have a newer tag: nothing of its event is lost that can be kept, and nothing is silent."""
+    far = int(time.time() * 1000) + 86_400_000
+    events = [{"click_id": "c-7", "type": "click", "occurred_ms": far}, {"click_id": "c-7", "url": "https://shop.example/?\ud800"}]
+    body = json.dumps(events).encode()
+    assert b"ud800" in body
+    async with client.post(f"{ingest}/t/shop", data=body, headers={"Content-Type": "text/plain;charset=UTF-8"}) as response:
+        assert response.status == 202
+        answer = await response.json()
+    first, second = [json.loads(record.value) for record in sorted(await visits.rest(), key=lambda record: record.offset)]
+    note = f"'{far}' lies in the future, the time of receipt was taken"
+    assert (first["kind"], first["occurred_ms"]) == ("visit", first["received_ms"])
+    assert first["parameters"] == {"(occurred_ms)": note, "(ignored)": "type (did you mean kind?)"}
+    assert second["url"] == "https://shop.example/?\ufffd"
+    assert answer["warnings"] == [{"index": 0, "occurred_ms": note}, {"index": 0, "ignored": "type (did you mean kind?)"}]
+
+
 async def test_the_country_comes_from_the_file_of_the_settings(broker, visits, client, tmp_path):
     """C05. What a server says of its visitor goes first: the connection is the server's."""
     writer = mmdb_writer.MMDBWriter(4)

@@ -3,8 +3,6 @@
 One run for all tests, in their order, because a start costs seconds: the demo's rows, one of our own, a killed role, a killed supervisor.
 """
 
-import contextlib
-import io
 import os
 import shutil
 import signal
@@ -12,18 +10,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import orjson
 import psutil
 import pytest
 
-from console import cli
 from deploy.local import running
 from deploy.local.demo_traffic import steps
 from deploy.local.ports import free_ports, is_free, require_free
 from streams.runtime.role_ports import ROLES
+from tests import command_line
 
 FOUND = "SELECT event_id, status, reason, coalesce(sub_reason, '') AS sub_reason, coalesce(match_kind, '') AS match_kind, revision, message FROM events"
 
@@ -35,9 +33,8 @@ class Installation:
         self.folder = folder
         kafka, clickhouse, ingest, metrics, *_ = free_ports(3 + len(ROLES))
         self.ports = {"kafka": kafka, "clickhouse": clickhouse, "ingest": ingest, "metrics": metrics}
-        bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
         # Four partitions instead of twelve: the same code, a third of the broker's work.
-        self.environment = bare | {"CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PARTITIONS": "4", "NO_COLOR": "1"}
+        self.environment = command_line.environment(DATA_DIR=folder, PARTITIONS=4) | {"NO_COLOR": "1"}
 
     def command(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         """Run the CLI as a process; returns its stdout."""
@@ -54,20 +51,9 @@ class Installation:
 
     def run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         """Run the CLI in this process, which saves a second a time; returns its stdout."""
-        code, raw, said = 0, io.BytesIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ, self.environment, clear=True),
-            mock.patch.object(sys, "argv", ["clicktrail", *arguments]),
-            contextlib.redirect_stdout(io.TextIOWrapper(raw, write_through=True)) as out,
-            contextlib.redirect_stderr(said),
-        ):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                code = ended.code or 0
-            out.flush()
-        assert code in codes, f"{arguments}: {code}\n{raw.getvalue()!r}\n{said.getvalue()}\n{self.logs()}"
-        return raw.getvalue().decode()
+        ended = command_line.run(*arguments, env=self.environment)
+        assert ended.code in codes, f"{arguments}: {ended.code}\n{ended.out!r}\n{ended.said}\n{self.logs()}"
+        return ended.out.decode()
 
     def json(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> object:
         return orjson.loads(self.run(*arguments, "--json", codes=codes))
@@ -91,6 +77,13 @@ class Installation:
     def pid_of(self, name: str) -> int:
         status = self.json("status", codes=(0, 1))
         return next(process["pid"] for process in status["processes"] if process["name"] == name)
+
+    def wait_until(self, is_so: Callable[[dict[str, str]], bool]) -> None:
+        """Wait for what `status` says of each process."""
+        deadline = time.monotonic() + 60
+        while not is_so(ready := {process["name"]: process["ready"] for process in self.json("status", codes=(0, 1))["processes"]}):
+            assert time.monotonic() < deadline, f"{ready}\n{self.logs()}"
+            time.sleep(0.1)
 
     def send(self, path: str) -> dict:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ingest']}{path}", timeout=10) as response:
@@ -154,6 +147,7 @@ def test_a_payload_of_ones_own_is_a_row_within_a_second_or_so(installation):
     assert (row["status"], row["reason"], row["match_kind"]) == ("ok", "recorded", "click_id")
     assert answer["inspect"].endswith(answer["event_id"])
     print(f"\nanswer -> row: {seconds:.2f} s")
+    assert installation.json("get", answer["receipt_id"])["event_id"] == answer["event_id"]
     again = installation.send("/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved")
     row, _ = installation.row_of(again["event_id"], within_s=15)
     assert (row["status"], row["message"]) == ("deduplicated", f"Already processed this exact conversion: {answer['event_id']}")
@@ -168,7 +162,9 @@ def test_verbs_that_read(installation):
     assert [row["what"] for row in installation.json("timeline", "demo-late")] == ["click", "Purchase"]
     lines = installation.run("tail", "--no-follow", "-n", "3", "--status", "error", "--output", "json").splitlines()
     assert [orjson.loads(line)["status"] for line in lines] == ["error"] * 3
-    installation.run("explain", "e9-9-9", codes=(2,))
+    for verb in ("get", "explain", "timeline"):
+        ended = command_line.run(verb, "e9-9-9", env=installation.environment, code=1)
+        assert "e9-9-9" in ended.said
     assert installation.run("sql", "SELECT 1 AS one FORMAT CSVWithNames").split() == ['"one"', "1"]
 
 
@@ -200,6 +196,29 @@ def test_a_killed_role_comes_back_and_nothing_is_lost(installation):
         print(f"\nkilled -> row: {seconds:.2f} s")
     restarts = {process["name"]: process["restarts"] for process in installation.json("status", codes=(0, 1))["processes"]}
     assert (restarts["ledger"], restarts["sink"], restarts["ingest"]) == (1, 1, 0)
+
+
+HANGS = {
+    "clickhouse": (("sql", "SELECT 1"), ("tail", "--no-follow")),
+    "kafka": (("lag",), ("export-workspace",)),
+}
+
+
+@pytest.mark.parametrize("service", HANGS)
+def test_a_service_that_hangs_is_called_so(installation, service):
+    """A stopped process keeps its ports and its connections; only a question tells. Whoever asks for something learns it in seconds."""
+    pid = installation.pid_of(service)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        installation.wait_until(lambda ready: ready[service].startswith("no answer") and f"{service} no answer" in ready["sink"])
+        for arguments in HANGS[service]:
+            ended = command_line.run(*arguments, env=installation.environment, code=3)
+            assert f"{'ClickHouse' if service == 'clickhouse' else 'Kafka'} does not answer at " in ended.said
+        failed = {check["check"] for check in installation.json("doctor", codes=(1,)) if check["state"] == "failed"}
+        assert "role sink" in failed
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    installation.wait_until(lambda ready: set(ready.values()) == {"ok"})
 
 
 def test_a_second_up_on_the_same_folder_or_port_is_refused(installation):

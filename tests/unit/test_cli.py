@@ -27,34 +27,6 @@ TARGETS = [(name, target) for name, target in cli.VERBS] + [
 ]
 
 
-@pytest.fixture
-def clicktrail(monkeypatch, capsys, tmp_path):
-    """Run a command line in this process, as `main` does; nothing that it asks is there. Returns (exit code, stdout, stderr)."""
-    for name in [name for name in os.environ if name.startswith("CLICKTRAIL_")]:
-        monkeypatch.delenv(name)
-    away = {
-        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "CLICKHOUSE__URL": "http://127.0.0.1:1",
-        "INGEST__PORT": "1",
-        "DATA_DIR": str(tmp_path),
-    }
-    for name, value in away.items():
-        monkeypatch.setenv(f"CLICKTRAIL_{name}", value)
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["clicktrail", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 @pytest.mark.parametrize(("name", "target"), TARGETS)
 def test_every_verb_explains_itself_and_speaks_json(name, target):
     function = cli.loaded(target)
@@ -94,15 +66,16 @@ def test_settings_are_shown_as_json(clicktrail, tmp_path):
     assert (code, row["value"], row["source"]) == (0, str(tmp_path), "env")
 
 
-def test_a_wrong_country_file_is_found_before_anything_runs(clicktrail, monkeypatch, tmp_path):
-    monkeypatch.setenv("CLICKTRAIL_INGEST__GEOIP_DATABASE", str(tmp_path / "nowhere.mmdb"))
+def test_a_wrong_country_file_is_found_before_anything_runs(clicktrail, cli_environment, tmp_path):
+    cli_environment["CLICKTRAIL_INGEST__GEOIP_DATABASE"] = str(tmp_path / "nowhere.mmdb")
     code, _, said = clicktrail("config", "check")
     assert (code, "CLICKTRAIL_INGEST__GEOIP_DATABASE" in said) == (2, True)
 
 
 @pytest.mark.parametrize("name", presets.names())
 def test_a_preset_is_shown_with_all_that_a_person_needs(clicktrail, name):
-    code, stdout, _ = clicktrail("presets", "show", name)
+    code, raw, _ = clicktrail("presets", "show", name)
+    stdout = raw.decode()
     found = orjson.loads(clicktrail("presets", "show", name, "--json")[1])
     preset = presets.get(name)
     assert code == 0

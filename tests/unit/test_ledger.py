@@ -41,8 +41,13 @@ class Bench:
         self.state = MemoryState()
         self.count = 0
 
-    def payload(self, source="s", version=None, raw=None, at=0, **body):
-        headers = [("ce_source", source.encode()), ("settings", str(self.workspace.version if version is None else version).encode())]
+    def restart(self):
+        """Another worker goes on with the state."""
+        self.ledger = Ledger(Parser(self.workspace, PII, 1), self.workspace, 4, PII)
+
+    def payload(self, source="s", version=None, raw=None, at=0, receipt=None, **body):
+        headers = [("receipt", receipt.encode())] if receipt else []
+        headers += [("ce_source", source.encode()), ("settings", str(self.workspace.version if version is None else version).encode())]
         value = orjson.dumps(body) if raw is None else raw
         record = Record("clicktrail.payloads.v1", 0, self.count, NOW + (at or self.count), b"", value, headers)
         self.count += 1
@@ -387,3 +392,15 @@ def test_a_mode_needs_a_transaction_id(second):
     said = bench.payload(**{"click_id": "K1", "value": "5", "n": "2", **second})
     assert (rows(said) == [("e1-0-1", 1, "duplicate")]) is (second == {})
     assert all(row["event_id"] == "e1-0-1" for row in said.get(EVENTS.name, ()))
+
+
+def test_every_verdict_names_the_receipt_that_its_sender_was_given():
+    """The only name that an answer from the spool has: also when the payload is parsed again from state."""
+    bench = Bench()
+    [probe] = bench.payload(click_id="K", transaction_id="T1", receipt="r-1")[LOOKUPS.name]
+    bench.restart()
+    answers = [bench.answer(probe), bench.answer(probe, "K"), bench.payload(transaction_id="T2", status="pending", receipt="r-2")]
+    found = [row for said in answers for row in said[EVENTS.name]]
+    assert [(row["revision"], row["status"], row["receipt_id"]) for row in found] == [
+        (1, "error", "r-1"), (2, "ok", "r-1"), (1, "discarded", "r-2"),
+    ]  # fmt: skip

@@ -60,7 +60,7 @@ def test_a_whole_event():
         {**OK, "currency": "eur", "ip": "::ffff:10.0.0.1", "email": " Jane@Example.com", "ts": 1763910000, "extra": {"a": [1.10]}}
     ).value
     assert event == Event(
-        event_id="e7-3-41", account_id="acme", property_id="shop", source_id="net", type="postback", received_ms=RECEIVED,
+        event_id="e7-3-41", receipt_id=None, account_id="acme", property_id="shop", source_id="net", type="postback", received_ms=RECEIVED,
         event_ms=1763910000000, settings_version=2, conversion_name="Purchase", original_name="Purchase", conversion_status="approved",
         original_status="approved", value="12.5", currency="EUR", transaction_id="T1", reference=None, click_id="c1", click_param="cid",
         click_problem=None, refs=[("email", key("email", "jane@example.com", SECRET))], ref_text="Jane@Example.com", ip="10.0.0.1",

@@ -20,7 +20,7 @@ JSON, FORM, XML = "application/json", "application/x-www-form-urlencoded", "appl
         (b'{"cid":"c1"}', FORM, {"cid": "c1"}),  # curl -d with its default type
         (b'{"cid":"c1"}', "", {"cid": "c1"}),
         (b' \n[{"cid":"c1"}]\n', JSON, {"cid": "c1"}),
-        (b'[{"a":1},{"a":2}]', JSON, {"0.a": "1", "1.a": "2"}),
+        (b'["a",{"b":2}]', JSON, {"0": "a", "1.b": "2"}),
         (b'{"order":{"customer":{"email":"j@x.de"},"items":[{"id":7},{"id":8}]}}', JSON,
          {"order.customer.email": "j@x.de", "order.items.0.id": "7", "order.items.1.id": "8"}),
         (b'{"a":[],"b":{}}', JSON, {"a": "", "b": ""}),
@@ -85,7 +85,8 @@ def test_repeated_keys_of_a_form():
     [
         (b'{"a":1', JSON, "JSON breaks at character 6 of 6"),
         (b'{"a":"x=1"', FORM, "JSON breaks"),  # half a payload is not read as something else
-        (b'{"a":1}{"a":2}', JSON, "JSON breaks"),
+        (b'{"a":1}[2]', JSON, "JSON breaks"),
+        (b'{"a":1}{"a":', JSON, "JSON breaks"),
         (b"[" * 5000, JSON, "nested too deeply"),
         (b'{"a":' * 100_000, JSON, "nested too deeply"),
         (b"[1,2", JSON, "JSON breaks"),
@@ -102,6 +103,24 @@ def test_unreadable_says_why(value, content_type, cause):
     assert parameters == {}
     assert cause in found
     assert "x=1" not in found  # a cause never repeats the payload
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (b'[{"a":1},{"a":2}]', "2"),
+        (b'\n[ {"a":1.5}, {}, 7, {"a":2} ]\n', "3"),
+        (b'{"a":1}{"a":2}', "2"),
+        (b'{"a":1}\n{"a":2}\r\n{"a":3}\n', "3"),
+        (b"[" + b",".join([b"{}"] * 2_500) + b"]", "more than 1,000"),
+        (b'{"a":1}\n' * 2_500, "more than 1,000"),
+    ],
+)
+def test_several_objects_are_several_payloads(value, count):
+    """One payload, one verdict: a list of sales is neither the first of them nor a sale without a click id."""
+    cause = f"this payload holds {count} objects; send them to /in/<source_id>/bulk, one per line"
+    assert read(value, JSON) == ({}, cause)
+    assert read(value, JSON, "POST", "token=T") == ({}, cause)  # what stands in the URL is none of them
 
 
 def test_get_is_its_query_string_and_a_post_s_query_fills_gaps():

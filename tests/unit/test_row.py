@@ -12,7 +12,7 @@ FINDING = {"reason": "wrong_status", "detail": "hold", "sub": "not_approved", "s
 
 def event(**changes):
     return {
-        "event_id": "e1-0-1", "account_id": "acme", "property_id": "p1", "source_id": "s", "type": "postback", "received_ms": 2_000, "event_ms": 1_500,
+        "event_id": "e1-0-1", "receipt_id": "r1", "account_id": "acme", "property_id": "p1", "source_id": "s", "type": "postback", "received_ms": 2_000, "event_ms": 1_500,
         "settings_version": 4, "conversion_name": "Purchase", "original_name": 'Pur"chase', "conversion_status": "pending", "original_status": "hold",
         "currency": "USD", "transaction_id": "T1", "is_test": False, "payload_sha256": "0" * 64, "topic": "t", "partition": 0, "offset": 1, **changes,
     }  # fmt: skip
@@ -27,7 +27,7 @@ def test_a_row_is_one_object_with_every_field_once():
     raw = Rows().made(event(), b'"parameters":{},"payload":"{}"}', verdict(FINDING, "postback"), 1, identity="i", value="5", click_id="K")
     found = orjson.loads(raw)
     assert raw.count(b'"event_id"') == raw.count(b'"status":"discarded"') == 1
-    assert len(found) == 37
+    assert len(found) == 38
     assert (found["original_name"], found["identity"], found["value"]) == ('Pur"chase', "i", "5")
 
 

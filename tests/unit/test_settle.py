@@ -4,6 +4,7 @@ import pytest
 
 from schemas import reasons
 from streams import dedup
+from streams.json_payload import SEVERAL
 from streams.settle import compared, find, signature, sub_reason
 
 STEPS = [[name, "passed", ""] for name in ("property", "payload", "test", "status", "name")]
@@ -77,7 +78,8 @@ def test_misses(changes, answer, said):
         ({"problem": ("unauthorized_asset", "p2")}, "unauthorized_asset", "property_not_bound"),
         ({}, "test_data", "no_identifier"),
         ({}, "filtered_event", None),
-        ({}, "unreadable_payload", None),
+        ({"problem": ("unreadable_payload", "JSON breaks at character 6 of 6")}, "unreadable_payload", None),
+        ({"problem": ("unreadable_payload", f"this payload holds 2 {SEVERAL}")}, "unreadable_payload", "several_objects"),
     ],
 )
 def test_causes_of_what_needs_no_state(changes, reason, cause):

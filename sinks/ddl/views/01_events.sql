@@ -3,6 +3,7 @@
 CREATE OR REPLACE VIEW events ${ON_CLUSTER}
 (
     `event_id` String COMMENT 'Id of the event: the coordinates of its payload, e<epoch>-<partition>-<offset>',
+    `receipt_id` Nullable(String) COMMENT 'Id that ingest gave the request, also while the broker was away; lines of one bulk upload share it',
     `account_id` LowCardinality(String) COMMENT 'Account that the source belongs to',
     `property_id` LowCardinality(String) COMMENT 'Property (site) that the source is bound to',
     `source_id` LowCardinality(String) COMMENT 'Source that sent the payload',
@@ -43,7 +44,7 @@ CREATE OR REPLACE VIEW events ${ON_CLUSTER}
     `log_partition` UInt32 COMMENT 'Partition of the log record that this row is',
     `log_offset` UInt64 COMMENT 'Offset of the log record that this row is'
 )
-AS SELECT `event_id`, `account_id`, `property_id`, `source_id`, `type`, `received_at`, `event_time`, `judged_at`, `status`, `reason`, `sub_reason`, `message`, `view_status`, `conversion_name`, `original_name`, `conversion_status`, `original_status`, `value`, `currency`, `click_id`, `match_kind`, `campaign_id`, `traffic_source_id`, `transaction_id`, `identity`, `duplicate_of`, `parent_event_id`, `is_test`, `revision`, `settings_version`, `trace`, `evidence`, `parameters`, `payload`, `payload_sha256`, `topic`, `partition`, `offset`, `log_partition`, `log_offset`
+AS SELECT `event_id`, `receipt_id`, `account_id`, `property_id`, `source_id`, `type`, `received_at`, `event_time`, `judged_at`, `status`, `reason`, `sub_reason`, `message`, `view_status`, `conversion_name`, `original_name`, `conversion_status`, `original_status`, `value`, `currency`, `click_id`, `match_kind`, `campaign_id`, `traffic_source_id`, `transaction_id`, `identity`, `duplicate_of`, `parent_event_id`, `is_test`, `revision`, `settings_version`, `trace`, `evidence`, `parameters`, `payload`, `payload_sha256`, `topic`, `partition`, `offset`, `log_partition`, `log_offset`
 FROM event_revisions
 LEFT ANTI JOIN
 (

@@ -1,0 +1,100 @@
+"""Does a service answer? Asked for real and shortly: a process that is there, a port that is open and a connection that stands say nothing.
+
+A stopped or stuck process keeps all three: the kernel accepts for it. Clients wait for such a one as long as they would for a long query or a
+slow fetch, a minute and more, so whoever is watched by a person asks here first: health pages, `status`, `doctor`, and every command before
+its own question. A probe is a question of the service's own protocol that costs it nothing, and it gives up soon.
+"""
+
+import asyncio
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from streams.runtime.errors import Unavailable
+from streams.runtime.health import Check
+from streams.runtime.settings import ClickHouseSettings, KafkaSettings
+
+LIMIT_S = 2.0  # of a health page
+COMMAND_S = 5.0  # of a command: somebody waits, but a wrong "does not answer" is worse than three seconds
+REMEMBERED_S = 1.0  # health pages may be asked often; the services are not
+ANSWERS = "answers"
+
+
+async def kafka(settings: KafkaSettings, limit_s: float = LIMIT_S) -> str:
+    """Return "answers", or what is wrong."""
+    client = AIOKafkaClient(**settings.client_args())
+    try:
+        async with asyncio.timeout(limit_s):
+            await client.bootstrap()
+    except TimeoutError:
+        return f"no answer within {limit_s:g} s"
+    except (KafkaError, OSError):
+        return "no answer"
+    finally:
+        await client.close()
+    return ANSWERS
+
+
+def clickhouse(settings: ClickHouseSettings, limit_s: float = LIMIT_S) -> str:
+    """Return "answers", or what is wrong."""
+    headers = {"X-ClickHouse-User": settings.user, "X-ClickHouse-Key": settings.password.get_secret_value()}
+    request = urllib.request.Request(f"{settings.url.rstrip('/')}/", data=b"SELECT 1", headers=headers)  # noqa: S310 - the configured address
+    try:
+        with urllib.request.urlopen(request, timeout=limit_s) as response:  # noqa: S310
+            response.read()
+    except urllib.error.HTTPError as error:
+        return f"refuses ({error.code})"
+    except TimeoutError:
+        return f"no answer within {limit_s:g} s"
+    except OSError as error:
+        return f"no answer within {limit_s:g} s" if isinstance(getattr(error, "reason", None), TimeoutError) else "no answer"
+    return ANSWERS
+
+
+async def require_kafka(settings: KafkaSettings, limit_s: float = COMMAND_S) -> None:
+    """Return if it answers, else raise Unavailable."""
+    if (found := await kafka(settings, limit_s)) != ANSWERS:
+        servers = settings.bootstrap_servers
+        raise Unavailable(
+            f"Kafka does not answer at {servers} ({found}).", "Start it (`clicktrail up`) or set CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS."
+        )
+
+
+def require_clickhouse(settings: ClickHouseSettings) -> None:
+    """Return if it answers, be it with a refusal, else raise Unavailable."""
+    if (found := clickhouse(settings, COMMAND_S)).startswith("no answer"):
+        raise Unavailable(
+            f"ClickHouse does not answer at {settings.url} ({found}).", "Start it (`clicktrail up`) or set CLICKTRAIL_CLICKHOUSE__URL."
+        )
+
+
+class Watch:
+    """A probe for a health page: what was found within the last second is the answer, and those who ask meanwhile share the question."""
+
+    def __init__(self, ask: Callable[[], Awaitable[str]]) -> None:
+        self._ask = ask
+        self._asking = asyncio.Lock()
+        self._found = ""
+        self._good_until = 0.0
+
+    async def __call__(self) -> Check:
+        """Return the check."""
+        async with self._asking:
+            if time.monotonic() >= self._good_until:
+                self._found = await self._ask()
+                self._good_until = time.monotonic() + REMEMBERED_S
+        return Check(self._found == ANSWERS, self._found)
+
+
+def watch_kafka(settings: KafkaSettings) -> Watch:
+    """Return the check of a role that needs Kafka."""
+    return Watch(lambda: kafka(settings))
+
+
+def watch_clickhouse(settings: ClickHouseSettings) -> Watch:
+    """Return the check of a role that needs ClickHouse."""
+    return Watch(lambda: asyncio.to_thread(clickhouse, settings))
