@@ -24,9 +24,10 @@ test: .venv/.locked  ## set up and run every test against real services
 lint: .venv/.locked  ## ruff, mypy strict, import-linter
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
-lock: .venv/.locked  ## resolve pyproject.toml into requirements.lock anew
-	@.venv/bin/uv pip compile --quiet pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+UNIVERSAL := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: .venv/.locked  ## resolve pyproject.toml into requirements.lock anew, and the part of it that an image needs
+	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --extra embedded --extra dev --output-file requirements.lock
+	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --constraint requirements.lock --output-file deploy/requirements.lock
 
 bench: .venv/.locked  ## measure: the reference workload and the real product, beside the peers
 	@$(PY) -m bench

@@ -38,7 +38,7 @@ VERBS = (
 )
 
 GROUPS = (
-    ("topics", "The topics of the topology.", (("ls", "kafka_topics:ls"), ("apply", "kafka_topics:apply"))),
+    ("topics", "The topics of the topology.", (("ls", "kafka_topics:ls"), ("apply", "kafka_topics:apply"), ("grow", "kafka_topics:grow"))),
     ("dlq", "Dead letters: records that no stage could process.", (("ls", "dlq:ls"), ("show", "dlq:show"))),
     ("users", "Who works in the workspace, and as what.", (("ls", "users:ls"), ("add", "users:add"), ("rm", "users:rm"))),
     ("tokens", "Keys of users to the API.", (("ls", "tokens:ls"), ("create", "tokens:create"), ("revoke", "tokens:revoke"))),

@@ -12,6 +12,7 @@ from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
+from sinks.connection import client_args
 from streams.runtime import probes
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
@@ -85,10 +86,7 @@ class Warehouse:
         if self._client is None:
             probes.require_clickhouse(self._settings)
             self._client = get_client(
-                dsn=self._settings.url,
-                username=self._settings.user,
-                password=self._settings.password.get_secret_value(),
-                database=self._settings.database,
+                **client_args(self._settings.dsn(), self._settings.database),
                 autogenerate_session_id=False,
                 connect_timeout=5,
                 send_receive_timeout=60,

@@ -125,7 +125,7 @@ class FraudPolicy(Entity):
 
 
 class DedupPolicy(Entity):
-    """What makes two payloads the same conversion (rules 4 and 5). Windows run from the first recorded conversion; null: for as long as it is remembered (CLICKTRAIL_STATE_DAYS)."""
+    """What makes two payloads the same conversion (rules 4 and 5). Windows run from the first recorded conversion; null: for as long as it is remembered (CLICKTRAIL_RETENTION__STATE_DAYS)."""
 
     mode: Literal["ignore", "add_value", "edit", "create"] = Field(
         default="ignore",

@@ -17,6 +17,7 @@ import clickhouse_connect
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from sinks.connection import client_args
 from sinks.migrations import DATABASE
 from streams.topology import LEDGER, PAYLOADS
 
@@ -101,7 +102,7 @@ async def check(
     """Return the report; `kafka` are the arguments of an aiokafka client. Takes as long as `settle_s` if something is missing."""
     consumer = AIOKafkaConsumer(**kafka, group_id=group, enable_auto_commit=False, isolation_level="read_committed")
     await consumer.start()
-    client = await clickhouse_connect.get_async_client(dsn=f"{url.rstrip('/')}/{database}", query_limit=0)
+    client = await clickhouse_connect.get_async_client(**client_args(url, database), query_limit=0)
     try:
         auditor = Auditor(consumer, client, topic, epoch)
         spans = await auditor.spans(await partitions_of(kafka, topic))

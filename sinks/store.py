@@ -15,6 +15,7 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from sinks.connection import client_args
 from sinks.errors import sorted_error
 from sinks.feeds import Feed, Records
 
@@ -48,7 +49,7 @@ class Store:
         async with self._connecting:
             if self._client is None:
                 self._client = await clickhouse_connect.get_async_client(
-                    dsn=f"{self._url.rstrip('/')}/{self._database}", send_receive_timeout=self._timeout_s, connect_timeout=5, query_limit=0
+                    **client_args(self._url, self._database), send_receive_timeout=self._timeout_s, connect_timeout=5, query_limit=0
                 )
             return self._client
 

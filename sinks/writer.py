@@ -28,6 +28,7 @@ from sinks.feeds import FEEDS, Feed, Records
 from sinks.insertion import Insertion, spans_of
 from sinks.store import Store
 from streams.runtime.failpoints import hit
+from streams.runtime.metrics import gauge
 from streams.stage import Outputs, RecordLike
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ MAX_ROWS, MAX_BYTES = 50_000, 32 << 20
 SMALL_GAP_S, LARGE_GAP_S, SMALL_ROWS = 0.1, 0.25, 1_000
 BUSY_POLL_MS, IDLE_POLL_MS = 10, 250
 POLL_ROWS = 10_000
+PUBLISH_S = 5.0
 REVOKE_WAIT_S = 3.0  # how long a rebalance waits for a running insert; below the session timeout
 
 CONSUMER = {
@@ -139,12 +141,28 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
         """Write until stopped."""
         self._consumer.subscribe(list(self._lanes), listener=self)
         await self._consumer.start()
+        published_at = 0.0
         try:
             while not self._is_stopping:
                 await self._turn()
+                if (now := asyncio.get_running_loop().time()) - published_at > PUBLISH_S:
+                    published_at = now
+                    self._publish()
             await self._drain()
         finally:
             await self._close()
+
+    def _publish(self) -> None:
+        """How much is owned, and how far what was fetched is behind the end: nobody is asked."""
+        lags = dict.fromkeys(self._lanes, 0)
+        assigned = self._consumer.assignment()
+        for at in assigned:
+            state = self._consumer._subscription.subscription.assignment.state_value(at)  # noqa: SLF001  `position()` would wait for it
+            if state is not None and state.has_valid_position:
+                lags[at.topic] += max(0, (self._consumer.highwater(at) or 0) - state.position)
+        gauge("clicktrail_assigned_partitions").labels("sink").set(len(assigned))
+        for topic, lag in lags.items():
+            gauge("clicktrail_lag_records").labels("sink", topic).set(lag)
 
     async def stop(self) -> None:
         """Ask `run` to write what it has and return."""

@@ -54,9 +54,11 @@ class Ledger:
         self._postbacks = Postbacks(workspace, partitions)
         self._homes = Homes(parser.parse)
         self._rows = Rows()
+        self._at = 0  # the partition whose records are judged
 
     def __call__(self, records: Sequence[RecordLike], state: State, out: Outputs) -> None:
         """Judge a chunk of payloads.v1 or of matches.v1."""
+        self._at = records[0].partition
         try:
             if records[0].topic == MATCHES.name:
                 for record in records:
@@ -138,7 +140,7 @@ class Ledger:
     def _ask(self, home: Home, entry: Entry, out: Outputs) -> None:
         event, _ = home.event(entry)
         policy = self._rules(event).policies[event["property_id"]]
-        question = probe(event, policy, home.name, identifiers_of(event, policy, self._ip_key(event, policy)))
+        question = probe(event, policy, home.name, self._at, identifiers_of(event, policy, self._ip_key(event, policy)))
         send_probe(question, self._partitions, out)
         entry["a"] = dedup.ASKED
 

@@ -43,10 +43,12 @@ def identifiers_of(event: Event, policy: Policy, ip_key: str | None) -> list[Ide
     return []
 
 
-def probe(event: Event, policy: Policy, home: str, identifiers: list[Identifier]) -> Probe:
-    """The question for the best click of an event, to be sent to its first identifier."""
+def probe(event: Event, policy: Policy, home: str, at: int, identifiers: list[Identifier]) -> Probe:
+    """The question for the best click of an event, to be sent to its first identifier. `at` is where its home is *now*: a home that moved
+    when partitions were added (rehoming.py) holds events whose payloads lie elsewhere.
+    """
     return {
-        "e": event["event_id"], "h": home, "at": event["partition"], "t": event["event_ms"], "p": event["property_id"],
+        "e": event["event_id"], "h": home, "at": at, "t": event["event_ms"], "p": event["property_id"],
         "w": policy.window_ms, "m": policy.model, "a": event["account_id"], "q": identifiers, "n": 0, "tried": [],
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 class Topic(NamedTuple):
     """A Kafka topic: `partitions` None means the setting CLICKTRAIL_PARTITIONS; retention in ms, -1 keeps for ever.
 
-    `is_state`: the changelog of a role's state, compacted, and without what was last written CLICKTRAIL_STATE_DAYS ago.
+    `is_state`: the changelog of a role's state, compacted, and without what was last written CLICKTRAIL_RETENTION__STATE_DAYS ago.
     """
 
     name: str

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from console import context, output
 from streams.runtime import settings as all_settings
+from streams.runtime.connections import Group
 
 PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")  # of an address
 
@@ -24,7 +25,7 @@ def _doc(path: tuple[str, ...]) -> str:
     if len(path) > 1:
         group = fields[path[0]].annotation
         assert isinstance(group, type)
-        assert issubclass(group, all_settings.Group)
+        assert issubclass(group, Group)
         fields = group.model_fields
     return fields[path[-1]].description or ""
 

@@ -6,13 +6,16 @@ page that says "restart me" while state is being restored turns a slow start int
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
+from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streams.runtime.metrics import gauge
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings import Settings
 
@@ -55,8 +58,16 @@ def routes(checks: Checks) -> list[web.RouteDef]:
     return [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]
 
 
+def free_ratio(folder: Path) -> float:
+    """Return the free part of the disk that the folder, or the nearest of its parents that is there, is on."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    disk = shutil.disk_usage(there)
+    return disk.free / disk.total
+
+
 async def serve(settings: Settings, role: str, checks: Checks) -> web.AppRunner:
     """Listen in the running loop; call `cleanup()` of what is returned at the end. OSError when the port is taken."""
+    gauge("clicktrail_disk_free_ratio").labels(role).set_function(lambda: free_ratio(settings.data_dir))
     app = web.Application()
     app.add_routes(routes(checks))
     runner = web.AppRunner(app, access_log=None, handle_signals=False)

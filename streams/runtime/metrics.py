@@ -2,8 +2,8 @@
 
 One table, because dashboards, alerts and the documentation are read off it, and because a metric that nobody can look up is noise.
 Labels come from closed sets only: roles, topics, partitions, statuses, error classes; never a click id, a URL or a source id.
-Counted per chunk, not per event: a counter's `inc` costs 0.2 us, which a stage's budget does not have. (Ingest, which counts per
-request, keeps its own table beside its code: `streams/ingest/metrics.py`. Both land on the same /metrics.)
+Counted per chunk, not per event: a counter's `inc` costs 0.2 us, which a stage's budget does not have. (Ingest counts per request, and
+looks its children up once: `streams/ingest/metrics.py`.)
 """
 
 from typing import Literal, NamedTuple
@@ -25,6 +25,7 @@ class Metric(NamedTuple):
 
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ANSWERS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.07, 0.15, 0.3, 0.6, 1.2, 2.5)
 RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2000, 5000, 20000, 100000)
 
 TABLE = (
@@ -37,6 +38,14 @@ TABLE = (
     Metric("clicktrail_chunk_records", "histogram", "records", "size of the chunks that a stage was handed", ("role",), RECORDS),
     Metric("clicktrail_chunk_seconds", "histogram", "seconds", "time that a stage took for a chunk", ("role",), SECONDS),
     Metric("clicktrail_dead_letters", "counter", "records", "records sent to dead letters", ("role", "topic", "error_class")),
+    Metric(
+        "clicktrail_lag_records",
+        "gauge",
+        "records",
+        "offsets between what is committed and the end, of this worker's partitions",
+        ("role", "topic"),
+    ),
+    Metric("clicktrail_disk_free_ratio", "gauge", "ratio", "free part of the disk that data_dir is on", ("role",)),
     Metric("clicktrail_assigned_partitions", "gauge", "partitions", "partitions that this worker owns", ("role",)),
     Metric("clicktrail_waiting_seconds", "gauge", "seconds", "age of the oldest work that is not committed", ("role", "partition")),
     Metric("clicktrail_restored_records", "gauge", "records", "changelog records replayed since the assignment", ("role", "partition")),
@@ -47,6 +56,21 @@ TABLE = (
     Metric("clicktrail_sink_retries", "counter", "inserts", "inserts tried again, by what went wrong", ("table", "cause")),
     Metric("clicktrail_sink_known_rows", "counter", "rows", "rows found present by the read-back and not sent again", ("table",)),
     Metric("clicktrail_event_age_seconds", "histogram", "seconds", "from a payload's receipt to its row in ClickHouse", (), SECONDS),
+    Metric("clicktrail_ingest_requests", "counter", "requests", "requests answered, by route and status", ("route", "status")),
+    Metric("clicktrail_ingest_records", "counter", "records", "records accepted, by where they went first: log or spool", ("where",)),
+    Metric("clicktrail_ingest_bytes", "counter", "bytes", "bytes of payloads accepted"),
+    Metric("clicktrail_ingest_refused", "counter", "requests", "requests and bulk lines refused, by error code", ("code",)),
+    Metric(
+        "clicktrail_ingest_answer_seconds", "histogram", "seconds", "from the last byte of a request to its answer", ("route",), ANSWERS
+    ),
+    Metric("clicktrail_ingest_in_flight_bytes", "gauge", "bytes", "bytes waiting for the broker's ack or the spool"),
+    Metric("clicktrail_ingest_spool_bytes", "gauge", "bytes", "bytes in the spool that the broker does not have yet"),
+    Metric("clicktrail_ingest_spooling", "gauge", "boolean", "1 while new payloads go to the spool"),
+    Metric("clicktrail_ingest_drained", "counter", "records", "records drained from the spool"),
+    Metric("clicktrail_ingest_producers_replaced", "counter", "producers", "producers given up after a fatal error or a stall"),
+    Metric(
+        "clicktrail_ingest_unrecorded_clicks", "counter", "clicks", "visitors sent on although neither broker nor spool took their click"
+    ),
 )
 
 BY_NAME = {metric.name: metric for metric in TABLE}

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from streams.runtime.connections import ClickHouseSettings, KafkaSettings
 from streams.runtime.errors import Unavailable
 from streams.runtime.health import Check
-from streams.runtime.settings import ClickHouseSettings, KafkaSettings
 
 LIMIT_S = 2.0  # of a health page
 COMMAND_S = 5.0  # of a command: somebody waits, but a wrong "does not answer" is worse than three seconds

@@ -7,7 +7,7 @@ topics: a Faust worker that was started before them consumed nothing for 60 s (m
 import asyncio
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -23,6 +23,7 @@ from streams.runtime.app import RoleApp
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
+from streams.runtime.task import Task
 from streams.runtime.worker import fail_at_once, quiet_libraries, run_until_signal
 from streams.stage import Stage
 from streams.topology import Role
@@ -75,7 +76,7 @@ class StageWorker:
             group=f"clicktrail.{self._role.name}",
             instance=self._settings.instance_of(self._role.name),
             state_dir=self._settings.data_dir / "state",
-            keep_s=self._settings.state_s,
+            keep_s=self._settings.retention.state_s,
             commit_interval_s=self._settings.commit_interval_ms / 1000,
             chunk_records=self._settings.chunk_records,
         )
@@ -145,6 +146,7 @@ class StageWorker:
             tasks = self._app.tasks.by_partition
             metrics.gauge("clicktrail_assigned_partitions").labels(self._role.name).set(len(tasks))
             metrics.gauge("clicktrail_settings_version").labels(self._role.name).set(self._workspace.version)
+            self._publish_lag(tasks.values())
             for partition, task in list(tasks.items()):
                 seen = (id(task), task.progress.records, task.progress.commits, task.progress.restored, task.progress.state)
                 before, since = last.get(partition, (None, now))
@@ -157,6 +159,16 @@ class StageWorker:
                         self._role.name,
                         TimeoutError(f"partition {partition} is {task.progress.state} and has not moved for {waiting:.0f} s"),
                     )
+
+    def _publish_lag(self, tasks: Iterable[Task]) -> None:
+        """How far the positions are behind the ends, as the last fetches saw them: nobody is asked."""
+        assert self._app is not None
+        lags = dict.fromkeys((topic.name for topic in self._role.inputs), 0)
+        for task in tasks:
+            for at, position in task.positions.items():
+                lags[at.topic] += max(0, (self._app.stable_end(at) or 0) - position)
+        for topic, lag in lags.items():
+            metrics.gauge("clicktrail_lag_records").labels(self._role.name, topic).set(lag)
 
     def _has_work(self, task: Any) -> bool:
         """Whether records wait for a task: in its inbox, or in Kafka behind its position."""

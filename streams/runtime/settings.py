@@ -10,78 +10,17 @@ the nearest name that exists. pydantic-settings alone ignores unknown environmen
 
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from streams.runtime.connections import ClickHouseSettings, Group, KafkaSettings, RetentionSettings
 from streams.runtime.errors import BadSettings, near_match
 
 PREFIX = "CLICKTRAIL_"
-
-
-class Group(BaseModel):
-    """Settings that belong together; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KafkaSettings(Group):
-    """The log."""
-
-    bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, several by commas")
-    epoch: int = Field(
-        default=1, ge=1, description="raised when topics are created anew: the first part of event ids, so that none repeats"
-    )
-    replication_factor: int = Field(default=1, ge=1, description="copies of each new partition; 3 in production")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="how to talk to brokers"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(default="PLAIN", description="used with SASL_*")
-    sasl_username: str = Field(default="", description="used with SASL_*")
-    sasl_password: SecretStr = Field(default=SecretStr(""), description="used with SASL_*")
-    ssl_cafile: Path | None = Field(default=None, description="CA bundle (PEM); without it, the system's")
-    ssl_certfile: Path | None = Field(default=None, description="client certificate (PEM) for mutual TLS")
-    ssl_keyfile: Path | None = Field(default=None, description="its key (PEM)")
-
-    def client_args(self) -> dict[str, Any]:
-        """Return the arguments that every aiokafka client takes to reach this cluster."""
-        args: dict[str, Any] = {"bootstrap_servers": self.bootstrap_servers, "security_protocol": self.security_protocol}
-        if "SSL" in self.security_protocol:
-            context = ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
-            if self.ssl_certfile:
-                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
-            args["ssl_context"] = context
-        if "SASL" in self.security_protocol:
-            password = self.sasl_password.get_secret_value()
-            args |= {
-                "sasl_mechanism": self.sasl_mechanism,
-                "sasl_plain_username": self.sasl_username,
-                "sasl_plain_password": password,
-            }
-        return args
-
-
-class ClickHouseSettings(Group):
-    """Where the rows go, and what is asked."""
-
-    url: str = Field(default="http://127.0.0.1:8123", description="HTTP interface")
-    database: str = Field(default="clicktrail", description="database of the tables and views")
-    user: str = Field(default="default", description="user of the sink and of queries")
-    password: SecretStr = Field(default=SecretStr(""), description="its password")
-    cluster: str = Field(default="", description="cluster name: tables become Replicated and Distributed, ON CLUSTER")
-
-    def dsn(self) -> str:
-        """Return the URL with user and password in it, for clients that take nothing else; never log it."""
-        password = self.password.get_secret_value()
-        if not password and self.user == "default":
-            return self.url
-        scheme, _, rest = self.url.partition("://")
-        return f"{scheme}://{quote(self.user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 class IngestSettings(Group):
@@ -130,17 +69,11 @@ class Settings(BaseSettings):
 
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
+    retention: RetentionSettings = RetentionSettings()
     ingest: IngestSettings = IngestSettings()
     console: ConsoleSettings = ConsoleSettings()
     data_dir: Path = Field(default=Path("data"), description="state, spool, logs, and in embedded mode Kafka's and ClickHouse's files")
     partitions: int = Field(default=12, ge=1, le=1024, description="partitions of each new topic: the most workers that a role can have")
-    state_days: int = Field(
-        default=400,
-        ge=1,
-        le=10_000,
-        description="what ledger and attribution last touched so long ago they forget: older clicks match nothing, older sales have neither "
-        "duplicates nor refunds; longer than the longest attribution and dedup window",
-    )
     pii_key: SecretStr | None = Field(
         default=None, description="keys the hashes of e-mail and phone; never change it. `up` makes one in data_dir"
     )
@@ -168,11 +101,6 @@ class Settings(BaseSettings):
         assert isinstance(env_settings, EnvSettingsSource)  # a `…_FILE` inside a group would look like an unknown field of the group
         env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if not name.endswith("_file")}
         return init_settings, env_settings, FileValues(settings_cls)
-
-    @property
-    def state_s(self) -> int:
-        """Return how long a key of state stays after it was last written."""
-        return self.state_days * 86_400
 
     def instance_of(self, role: str) -> str:
         """Return the stable id of this worker: a restart under the same id gets its partitions back at once."""

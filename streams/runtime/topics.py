@@ -1,8 +1,9 @@
 """Creates the topics of the topology, in one request, and refuses to run on topics that differ in a way that breaks a promise.
 
 Topics are never auto-created: a role that started before its topics existed consumed nothing for 60 s, silently (measured), and the
-broker's defaults (one partition, seven days) would be wrong for all of them. More partitions than wanted are fine, fewer are refused:
-adding partitions later moves keys to other partitions, so it is a migration that somebody must want, not a start-up's side effect.
+broker's defaults (one partition, seven days) would be wrong for all of them. A role does not start on fewer partitions than the settings
+say; nor, where keys meet state, on more: whoever still sends by 12 when the state lies on 24 has a sale counted twice. Adding
+partitions is a migration that somebody must want (`growth.py`), not a start-up's side effect.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from streams.runtime import probes
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
-from streams.topology import DAY_MS, TOPICS, Topic
+from streams.topology import ACTIVITY, DAY_MS, POSTBACKS, ROLES, TOPICS, Topic
 
 # Compacted topics are states and settings: a segment of 64 MiB is compacted soon, so that a restore reads little more than the live keys.
 COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
@@ -21,6 +22,16 @@ COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024)
 # A payload of 1 MiB becomes a row that carries it escaped, beside its evidence; the broker's default of 1 MiB would refuse it.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 CREATE_S = 15.0  # for a broker that has only just started
+
+
+# Topics whose partition is chosen by a key that meets a state there: all of them have CLICKTRAIL_PARTITIONS, no more and no less.
+KEYED = frozenset(
+    topic
+    for role in ROLES
+    if role.changelog
+    for topic in (*role.inputs, role.changelog, POSTBACKS)
+    if topic.partitions is None
+)  # fmt: skip
 
 
 class TopicState(NamedTuple):
@@ -32,18 +43,34 @@ class TopicState(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Return ok, missing or too_few."""
+        """Return ok, missing, too_few or, where more are no good either, too_many."""
         if not self.partitions:
             return "missing"
-        return "ok" if self.partitions >= self.wanted else "too_few"
+        if self.partitions < self.wanted:
+            return "too_few"
+        return "too_many" if self.partitions > self.wanted and self.is_keyed else "ok"
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether its keys meet a state on their partition."""
+        return self.topic in KEYED
 
 
 def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
-    """Return the broker's settings of a topic."""
-    kept = COMPACTED if topic.is_compacted else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    """Return the broker's settings of a topic. With three copies, two must have a record before anybody is told that it is safe."""
+    in_sync = "2" if settings.kafka.replication_factor > 2 else "1"
+    return {"max.message.bytes": str(MAX_MESSAGE_BYTES), "min.insync.replicas": in_sync, **_kept(topic, settings)}
+
+
+def _kept(topic: Topic, settings: Settings) -> dict[str, str]:
     if topic.is_state:
-        kept = {**kept, "cleanup.policy": "compact,delete", "retention.ms": str(settings.state_days * DAY_MS)}
-    return {"max.message.bytes": str(MAX_MESSAGE_BYTES), **kept}
+        return {**COMPACTED, "cleanup.policy": "compact,delete", "retention.ms": str(settings.retention.state_days * DAY_MS)}
+    if topic.is_compacted:
+        return COMPACTED
+    own_ms = topic.retention_ms
+    limit_ms = (topic is not ACTIVITY and settings.retention.log_days * DAY_MS) or own_ms  # the audit trail stays
+    retention_ms = limit_ms if own_ms < 0 else own_ms if limit_ms < 0 else min(own_ms, limit_ms)
+    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
 
 
 async def connected(settings: Settings, limit_s: float = probes.COMMAND_S) -> AIOKafkaAdminClient:
@@ -54,7 +81,10 @@ async def connected(settings: Settings, limit_s: float = probes.COMMAND_S) -> AI
         await admin.start()
     except KafkaError as error:
         await admin.close()
-        raise Unavailable(f"Kafka does not answer at {settings.kafka.bootstrap_servers}.", "Try again.") from error
+        servers, remedy = settings.kafka.bootstrap_servers, "Try again."
+        if settings.kafka.security_protocol != "PLAINTEXT":
+            remedy = f"{remedy} It may also refuse {settings.kafka.security_protocol}, the user and password (…SASL_*) or the certificates (…SSL_*)."
+        raise Unavailable(f"Kafka does not answer at {servers}.", remedy) from error
     return admin
 
 
@@ -69,7 +99,7 @@ async def create_missing(settings: Settings) -> list[str]:
     admin = await connected(settings, CREATE_S)
     try:
         found = await states(admin, settings)
-        refuse_too_few(found)
+        refuse_wrong_count(found)
         missing = [state for state in found if state.state == "missing"]
         if missing:
             await create(admin, missing, settings)
@@ -88,13 +118,17 @@ async def create(admin: AIOKafkaAdminClient, missing: list[TopicState], settings
             raise BadSettings(f"Kafka refused to create {name}: {message or for_code(code).__name__}.")
 
 
-def refuse_too_few(found: list[TopicState]) -> None:
-    """Raise BadSettings when a topic has fewer partitions than the settings want."""
+def refuse_wrong_count(found: list[TopicState]) -> None:
+    """Raise BadSettings when a topic has fewer partitions than the settings want, or, where keys meet state, more."""
+    counts = {state.partitions for state in found if state.is_keyed and state.partitions}
     for state in found:
-        if state.state == "too_few":
+        if state.state in {"too_few", "too_many"}:
+            half_way = (
+                f" (Others have {sorted(counts)}: `clicktrail topics grow` was interrupted; run it again.)" if len(counts) > 1 else ""
+            )
             raise BadSettings(
-                f"{state.topic.name} has {state.partitions} partitions, {state.wanted} are wanted.",
-                f"Set CLICKTRAIL_PARTITIONS={state.partitions}, or start with new topics and CLICKTRAIL_KAFKA__EPOCH raised.",
+                f"{state.topic.name} has {state.partitions} partitions, {state.wanted} are wanted.{half_way}",
+                f"Set CLICKTRAIL_PARTITIONS={state.partitions}, or move to {state.wanted}: `clicktrail topics grow --help`.",
             )
 
 
@@ -105,6 +139,6 @@ async def require(settings: Settings) -> None:
         found = await states(admin, settings)
     finally:
         await admin.close()
-    refuse_too_few(found)
+    refuse_wrong_count(found)
     if missing := [state.topic.name for state in found if state.state == "missing"]:
         raise BadSettings(f"Topics are missing: {', '.join(missing)}.", "Run `clicktrail topics apply`.")

@@ -140,7 +140,23 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_assigned(assigned, generation_id)
 
 
+class NoProducer(driver.Producer):  # type: ignore[misc]
+    """Faust's producer, which connects to nothing: all that is sent goes through the outboxes. (It knows neither our TLS nor our SASL, and
+    a worker that starts it does not start on a cluster that asks for them.)
+    """
+
+    async def on_start(self) -> None:
+        """Do nothing."""
+
+    async def on_stop(self) -> None:
+        """Do nothing."""
+
+    async def flush(self) -> None:
+        """Do nothing."""
+
+
 class ChunkTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's transport with our consumer."""
+    """Faust's transport with our consumer, and without a producer."""
 
     Consumer: ClassVar[type] = ChunkConsumer
+    Producer: ClassVar[type] = NoProducer

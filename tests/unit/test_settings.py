@@ -12,7 +12,7 @@ from streams.runtime import logs, metrics, settings, topics
 from streams.runtime.errors import BadSettings, Poison, Unavailable, exit_code
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings_diff import SECRET_MAPS, differences, hide_secrets
-from streams.topology import LEDGER_STATE, LOOKUPS, SETTINGS, TOPICS
+from streams.topology import EVENTS, LEDGER_STATE, LOOKUPS, SETTINGS, TOPICS
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ def test_errors_map_to_exit_codes():
 
 
 def test_topics_are_configured_as_the_topology_says():
-    plain = settings.Settings(state_days=30)
+    plain = settings.Settings(retention={"state_days": 30})
     state = topics.configuration(LEDGER_STATE, plain)
     assert (state["cleanup.policy"], state["retention.ms"]) == ("compact,delete", str(30 * 86_400_000))
     assert topics.configuration(SETTINGS, plain)["cleanup.policy"] == "compact"
@@ -146,13 +146,13 @@ def test_topics_are_configured_as_the_topology_says():
     assert all(int(topics.configuration(topic, plain)["max.message.bytes"]) > 1 << 20 for topic in TOPICS)
 
 
-def test_too_few_partitions_are_refused_more_are_not():
-    few = topics.TopicState(LOOKUPS, wanted=12, partitions=4)
-    many = topics.TopicState(LOOKUPS, wanted=12, partitions=24)
-    assert (few.state, many.state, topics.TopicState(LOOKUPS, 12, 0).state) == ("too_few", "ok", "missing")
-    topics.refuse_too_few([many])
-    with pytest.raises(BadSettings, match="CLICKTRAIL_PARTITIONS=4"):
-        topics.refuse_too_few([few])
+def test_a_wrong_count_of_partitions_is_refused_more_are_fine_where_no_key_meets_state():
+    few, many, rows = (topics.TopicState(*each) for each in ((LOOKUPS, 12, 4), (LOOKUPS, 12, 24), (EVENTS, 12, 24)))
+    assert [state.state for state in (few, many, rows, topics.TopicState(LOOKUPS, 12, 0))] == ["too_few", "too_many", "ok", "missing"]
+    topics.refuse_wrong_count([rows])
+    for wrong, count in ((few, 4), (many, 24)):
+        with pytest.raises(BadSettings, match=f"has {count} partitions"):
+            topics.refuse_wrong_count([wrong])
 
 
 @pytest.mark.parametrize(
