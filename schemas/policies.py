@@ -101,8 +101,7 @@ class AttributionOverrides(Entity):
 class FraudPolicy(Entity):
     """Which conversions of a source don't count although nothing else is wrong with them (R11): information, referral not created.
 
-    The property's min_click_to_conversion_s is one more such rule. A limit per day and member link is none of them: whatever it counts would
-    have to lie in one place, and all referrals of a busy link in one home cost more with each.
+    The property's min_click_to_conversion_s is one more such rule.
     """
 
     blocked_email_domains: list[Domain] = Field(
@@ -121,6 +120,11 @@ class FraudPolicy(Entity):
         default=None,
         description="one recorded conversion of each name per customer, among sources with this rule. Payloads are then kept by customer: a refund "
         "must name its customer, too, and another source's report of the same transaction is no duplicate",
+    )
+    daily_limit_per_link: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="referrals of one member link per day (UTC, by the time of the conversion). Counted where the link is looked up, in the "
+        "order in which they come there: retries and duplicates do not count, what another fraud rule refuses does",
     )
 
 

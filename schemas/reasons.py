@@ -95,6 +95,7 @@ REASONS = (
         (
             "The conversion came sooner after its click than the property allows",
             "The customer is the member, was referred before, or has a blocked e-mail domain or address",
+            "The member's link had as many referrals on that day as the source allows",
         ),
         "Nothing to do for fraud. While testing, see the sub-reason: it names the rule of the source or property that objects.",
     ),
@@ -161,7 +162,7 @@ NO_STATUS, UNKNOWN_WORD, NOT_APPROVED, TAKEN_BACK = "no_status", "unknown_word",
 ADJUSTED = "adjusted"
 NO_IDENTIFIER, PARENT_MISSING, TOO_SOON = "no_identifier", "parent_missing", "too_soon"
 BLOCKED_EMAIL, BLOCKED_NETWORK = "blocked_email", "blocked_network"
-SELF_REFERRAL, DUPLICATE_REFEREE = "self_referral", "duplicate_referee"
+SELF_REFERRAL, DUPLICATE_REFEREE, OVER_DAILY_LIMIT = "self_referral", "duplicate_referee", "over_daily_limit"
 SAME_TRANSACTION, SAME_CLICK_AND_VALUE, SAME_PAYLOAD = "same_transaction", "same_click_and_value", "same_payload"
 SEVERAL_OBJECTS = "several_objects"
 SOURCE_MISSING, PROPERTY_MISSING, PROPERTY_NOT_BOUND = "source_missing", "property_missing", "property_not_bound"
@@ -187,6 +188,9 @@ SUB_REASONS = (
         SELF_REFERRAL, (FRAUD_RULE,), "the customer is the member whose link was used", "Test with another e-mail than the member's."
     ),
     SubReason(DUPLICATE_REFEREE, (FRAUD_RULE,), "this customer was referred before", "Test with an e-mail that was not used yet."),
+    SubReason(
+        OVER_DAILY_LIMIT, (FRAUD_RULE,), "its member link had its referrals of the day", "See fraud.daily_limit_per_link of the source."
+    ),
     SubReason(SAME_TRANSACTION, (DUPLICATE,), "its transaction id was recorded before", "Nothing to do."),
     SubReason(SAME_CLICK_AND_VALUE, (DUPLICATE,), "click id, name, value and currency were recorded before", "Pass a transaction id."),
     SubReason(SAME_PAYLOAD, (DUPLICATE,), "the same bytes were recorded before", "Pass a transaction id."),

@@ -1,6 +1,6 @@
 """Attribution: the home of an identifier. Clicks are indexed here, probes find the best of them, watches wait for the late ones.
 
-State, per identifier: {"c": [clicks by time], "w": [watches]}. A probe that misses leaves a **watch**; a click that comes later and
+State, per identifier: {"c": [clicks by time], "w": [watches], "n"?: {day: conversions counted}}. A probe that misses leaves a **watch**; a click that comes later and
 fits sends the answer home then; one that does not fit may still say better why there is none (another property's, a later one), and
 then the probe travels on once more with that. A probe that hits by anything but a click id leaves one, too: under an e-mail several
 clicks may lie, and one that comes late may be better. So the answer that stands in the end is the one that all clicks together give, whichever came
@@ -26,6 +26,7 @@ from streams.topology import LOOKUPS, MATCHES, VISITS
 MAX_CLICKS = 50  # per identifier; the latest stay. An office's IP address has thousands
 MAX_WATCHES = 200  # per identifier; the latest stay
 MAX_LOSERS = 5  # named in the evidence
+MAX_DAYS = 8  # whose conversions are counted, where there is a limit per day
 DAY_MS = 86_400_000
 UNLIMITED_WATCH_MS = 90 * DAY_MS  # without an attribution window, a late click heals for so long
 
@@ -66,26 +67,26 @@ class Attribution:
             to = identifier_key(account, kind, name)
             out.send(LOOKUPS.name, partition_of(to, self._partitions), to, value)
 
-    def _index(self, entry: dict[str, list[Any]], click: Click, record: RecordLike, out: Outputs) -> bool:
+    def _index(self, entry: dict[str, Any], click: Click, record: RecordLike, out: Outputs) -> bool:
         is_click_id = _kind(record.key) == CLICK_ID
         if not _insert(entry["c"], click, is_click_id):
             return False
         if entry["w"]:
-            clicks = entry["c"]
-            entry["w"] = [w for w in entry["w"] if w["until"] >= record.timestamp and not self._late(w, click, clicks, is_click_id, out)]
+            waiting = [w for w in entry["w"] if w["until"] >= record.timestamp]
+            entry["w"] = [w for w in waiting if not self._late(w, click, entry, is_click_id, out)]
         return True
 
-    def _late(self, watch: Watch, click: Click, clicks: list[Click], is_click_id: bool, out: Outputs) -> bool:
+    def _late(self, watch: Watch, click: Click, entry: dict[str, Any], is_click_id: bool, out: Outputs) -> bool:
         """Send home a click that a watch waited for; returns whether the watch is done."""
         best = watch.get("best")
         if why_not(click, watch) is not None:
             if best is None:
-                self._explain_anew(watch, clicks, out)
+                self._explain_anew(watch, entry["c"], out)
             return False
         if best is not None and not _beats(click, best, watch["m"]):
             return False
         watch["best"] = click
-        _send_home(watch, click, [best] if best else [], out)
+        _send_home(watch, click, [best] if best else [], out, is_over=is_click_id and _is_over(entry, watch))
         return is_click_id
 
     def _explain_anew(self, watch: Watch, clicks: list[Click], out: Outputs) -> None:
@@ -96,13 +97,14 @@ class Attribution:
             watch["tried"] = [*watch["tried"][:-1], [kind, *why]]
             self._travel_on({name: value for name, value in watch.items() if name != "until"}, out)
 
-    def _answer(self, entry: dict[str, list[Any]], question: Probe, now_ms: int, out: Outputs) -> bool:
+    def _answer(self, entry: dict[str, Any], question: Probe, now_ms: int, out: Outputs) -> bool:
         kind = question["q"][question["n"]][0]
         best, losers = choose(entry["c"], question)
         if best is not None:
-            _send_home(question, best, losers, out)
-            if kind == CLICK_ID:
-                return False
+            is_click_id = kind == CLICK_ID
+            _send_home(question, best, losers, out, is_over=is_click_id and _is_over(entry, question))
+            if is_click_id:
+                return "l" in question
         else:
             question["tried"].append([kind, *why_missed(entry["c"], question)])
         entry["w"] = [w for w in entry["w"] if w["until"] >= now_ms and w["e"] != question["e"]][-MAX_WATCHES + 1 :]
@@ -121,6 +123,19 @@ class Attribution:
             send_probe({**question, "n": question["n"] + 1}, self._partitions, out)
         else:
             _send_home(question, None, [], out)
+
+
+def _is_over(entry: dict[str, Any], question: Probe) -> bool:
+    """Count one more conversion of a click id's day; whether it is over the limit that its source sets (none, for most)."""
+    if "l" not in question:
+        return False
+    counts: dict[str, int] = entry.setdefault("n", {})
+    day = str(question["t"] // DAY_MS)
+    counts[day] = counts.get(day, 0) + 1
+    if len(counts) > MAX_DAYS:
+        del counts[min(counts, key=int)]
+    limit: int = question["l"]
+    return counts.get(day, 0) > limit
 
 
 def _kind(key: bytes | None) -> str:
@@ -203,7 +218,7 @@ def duration(ms: int) -> str:
     return f"{ms} ms"
 
 
-def _send_home(question: Probe, click: Click | None, losers: list[Any], out: Outputs) -> None:
+def _send_home(question: Probe, click: Click | None, losers: list[Any], out: Outputs, *, is_over: bool = False) -> None:
     answer: Answer = {
         "e": question["e"], "h": question["h"], "n": question["n"], "m": question["q"][question["n"]][0], "model": question["m"],
         "tried": question["tried"],
@@ -211,6 +226,8 @@ def _send_home(question: Probe, click: Click | None, losers: list[Any], out: Out
     if click is not None:
         answer["click"] = click
         answer["tried"] = question["tried"][: question["n"]]  # what was missed before it: its own late coming is no part of the verdict
+    if is_over:
+        answer["over"] = question["l"]
     if losers:
         answer["losers"] = losers
     out.send(MATCHES.name, question["at"], question["h"].encode(), orjson.dumps(answer))

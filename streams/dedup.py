@@ -40,6 +40,7 @@ DUPLICATE: Final = "dup"
 MISS: Final = "miss"
 TOO_SOON: Final = "soon"
 SELF: Final = "self"
+OVER: Final = "over"
 REPEATED: Final = "repeat"
 DECIDED: Final = "decided"
 LINKED: Final = "link"
@@ -87,7 +88,7 @@ def _conversion(entry: Entry, at: int, entries: list[Entry], recorded: dict[str,
     identity = entry["i"]
     if entry.get("test"):  # whether a test resolves is judged before everything else about it (A11)
         found = _answered(entry)
-        if found is not None and found[0] not in (TOO_SOON, SELF):  # it resolves, and a fraud rule goes behind duplicates as ever
+        if found is not None and found[0] not in (TOO_SOON, SELF, OVER):  # it resolves, and a fraud rule goes behind duplicates as ever
             if found[0] in UNDECIDED:
                 waiting.add(identity)
             return found
@@ -124,11 +125,16 @@ def _answered(entry: Entry) -> Verdict | None:
         return (MISS, -1)
     if entry.get("d"):
         return (DECIDED, -1)
+    return _refused(entry, answer)
+
+
+def _refused(entry: Entry, answer: dict[str, Any]) -> Verdict | None:
+    """The fraud rule that a conversion breaks together with its click."""
     if entry.get("s") and entry["t"] - answer["click"]["t"] < entry["s"]:
         return (TOO_SOON, -1)
     if "j" in entry and any(list(one) in answer["click"].get("o", ()) for one in entry["j"]):
         return (SELF, -1)
-    return None
+    return (OVER, -1) if "over" in answer else None
 
 
 def _in_window(first: Entry, entry: Entry) -> bool:

@@ -14,6 +14,7 @@ from streams.dedup import (
     MISS,
     OK,
     ORPHAN,
+    OVER,
     REPEATED,
     SELF,
     TAKEN_BACK,
@@ -26,7 +27,7 @@ from streams.dedup import (
 MAX_HEALABLE = 256  # entries of one open home that are kept to be judged again; a hostile sender must not grow a home without bound
 MOST_OVER = 16  # conversions of a home that stay for refunds only
 REVISED = ("b", "d", "s")  # what of an entry only its revisions need
-OVER = (*REVISED, "z", "f", "g")
+ENDED = (*REVISED, "z", "f", "g")
 LONE = "N"  # first letter of an identity that is one payload's alone
 
 
@@ -65,7 +66,7 @@ def final(entries: list[Entry], verdicts: list[Verdict]) -> list[bool]:
 def _stands(entry: Entry, what: str) -> bool:
     """Whether nothing that can be learnt of an entry itself changes its verdict."""
     answer = entry.get("a")
-    if what in (OK, DECIDED, TOO_SOON, SELF):
+    if what in (OK, DECIDED, TOO_SOON, SELF, OVER):
         return entry["k"] == BY_REFERENCE or (isinstance(answer, dict) and answer.get("m") == "click_id")
     if what == MISS:
         return isinstance(answer, dict) and not answer.get("tried")
@@ -94,7 +95,7 @@ def claims(entries: list[Entry], verdicts: list[Verdict]) -> list[Entry]:
             is_over = is_lone(entry) or not (entry.get("w") is None or now_ms - entry["u"] <= entry["w"])
             count += is_over
             if not is_over or count <= MOST_OVER:
-                gone = OVER if is_over else REVISED
+                gone = ENDED if is_over else REVISED
                 kept.append({key: value for key, value in entry.items() if key not in gone})
                 if "z" in kept[-1]:
                     kept[-1]["b"] = 1

@@ -3,7 +3,8 @@
 Blocked e-mail domains and networks are seen in the payload itself. The customer who is the member of the link is seen when the link is
 found: the visit that made the link known carries its owner, as hashed identifiers, and so does the click. The customer who was referred
 before is seen in the home: such a source's payloads are kept by customer, not by transaction, so that log order alone decides who was first.
-Looking each customer up elsewhere would be a second home whose order of arrival nothing fixes.
+Looking each customer up elsewhere would be a second home whose order of arrival nothing fixes. That is the price of the limit per day and
+link: it is counted where the link is (attribution.py), so which of a day's referrals are over it depends on who came there first.
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -23,6 +24,7 @@ class FraudRules(NamedTuple):
     networks: tuple[IPv4Network | IPv6Network, ...]
     is_self_refused: bool
     referee: str | None  # the kind of identifier that a customer is known by
+    daily_limit: int | None
 
 
 def compiled(policy: FraudPolicy) -> FraudRules | None:
@@ -30,7 +32,9 @@ def compiled(policy: FraudPolicy) -> FraudRules | None:
     if policy == FraudPolicy():
         return None
     networks = tuple(map(ip_network, policy.blocked_networks))
-    return FraudRules(frozenset(policy.blocked_email_domains), networks, policy.self_referral, policy.one_referral_per)
+    return FraudRules(
+        frozenset(policy.blocked_email_domains), networks, policy.self_referral, policy.one_referral_per, policy.daily_limit_per_link
+    )
 
 
 def look(event: Event, rules: FraudRules, email: str | None) -> None:

@@ -11,6 +11,7 @@ import orjson
 
 from schemas.event import Event
 from schemas.mapping import TAKEN_BACK, fold
+from schemas.reasons import REFERRAL_KIND
 from streams import dedup, fraud, restate, settle
 from streams.classify import NEEDS_PARENT, judge, trace
 from streams.dedup import Entry
@@ -92,7 +93,7 @@ class Ledger:
         for entry in home.entries:
             if entry["id"] == answer["e"]:
                 if entry.get("b") and dedup.better(answer, entry.get("a")):
-                    entry["a"] = {key: answer[key] for key in ("click", "m", "n", "model", "losers", "tried") if key in answer}
+                    entry["a"] = {key: answer[key] for key in ("click", "over", "m", "n", "model", "losers", "tried") if key in answer}
                     self._judge(home, out)
                 return
 
@@ -139,8 +140,11 @@ class Ledger:
 
     def _ask(self, home: Home, entry: Entry, out: Outputs) -> None:
         event, _ = home.event(entry)
-        policy = self._rules(event).policies[event["property_id"]]
+        rules = self._rules(event)
+        policy = rules.policies[event["property_id"]]
         question = probe(event, policy, home.name, self._at, identifiers_of(event, policy, self._ip_key(event, policy)))
+        if rules.fraud is not None and rules.fraud.daily_limit and not event["is_test"]:
+            question["l"] = rules.fraud.daily_limit
         send_probe(question, self._partitions, out)
         entry["a"] = dedup.ASKED
 
@@ -201,7 +205,7 @@ def _is_deferred(event: Event) -> bool:
 
 def identity_of(event: Event, rules: SourceRules) -> tuple[str, int | None]:
     """(identity, dedup window in ms) within its home (rules 4 and 5): by transaction id, else click and value, else the bytes; in mode
-    `create`, its own.
+    `create`, its own. A member's link is the click id of many customers and makes nobody's referral a duplicate of another's.
 
     Tests have identities of their own: a recorded test never makes a live conversion a duplicate. The mark stands in the first part,
     which senders do not write, and their `|` is escaped: no value can make one identity look like another.
@@ -214,7 +218,7 @@ def identity_of(event: Event, rules: SourceRules) -> tuple[str, int | None]:
     if event["transaction_id"] is not None:
         extra = "".join(f"|{_part(_attribute(event['parameters'], name))}" for name in policy.attributes) if policy.attributes else ""
         return f"T{test}|{conversion}|{_part(event['transaction_id'])}{extra}", _window(policy.transaction_window_days)
-    if event["click_id"] is not None and policy.without_transaction_id == "click_and_value":
+    if event["click_id"] is not None and policy.without_transaction_id == "click_and_value" and event["type"] != REFERRAL_KIND:
         return f"C{test}|{conversion}|{_part(event['click_id'])}|{event['value']}|{event['currency']}", _ms(policy.click_window_s)
     return f"P{test}|{event['fingerprint']}", _ms(policy.payload_window_s)
 

@@ -4,10 +4,11 @@ A **click** (in lookups.v1, keyed by identifier) carries its summary, so that a 
     {"click": {id, t, p, c?, s?, o?}, "ids"?}  id click id · t occurred_ms · p property · c campaign · s traffic source ·
                                            o identifiers of the member whose link it is · ids, only at the home of a click id: further identifiers to pass it on to
 A **probe** (same topic, same key) asks for the best click, and travels on along its list of identifiers until one has it:
-    {"e", "h", "at", "t", "p", "w", "m", "q": [[kind, key], …], "n", "tried": [[kind, sub_reason, detail], …]}
-        e event id · h home · at the partition of that home · t event_ms · p property · w window ms or null · m model · n which of q
+    {"e", "h", "at", "t", "p", "w", "m", "q": [[kind, key], …], "n", "tried": [[kind, sub_reason, detail], …], "l"?}
+        e event id · h home · at the partition of that home · t event_ms · p property · w window ms or null · m model · n which of q ·
+        l how many conversions of a day its click may have
 An **answer** (in matches.v1, on partition `at`, keyed by home):
-    {"e", "h", "n", "m" match kind, "model", "click"?, "losers"?, "tried"}       without "click" it is a miss
+    {"e", "h", "n", "m" match kind, "model", "click"?, "over"?, "losers"?, "tried"}       without "click" it is a miss; over: the limit was reached
 """
 
 from typing import Any

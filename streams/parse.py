@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from schemas.event import CONTENT_TYPE, METHOD, QUERY, RECEIPT, SETTINGS_VERSION, SOURCE, Event
 from schemas.identity import event_id, home_of
 from schemas.mapping import DEFAULTS, UNKNOWN
-from schemas.reasons import UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
+from schemas.reasons import REFERRAL_KIND, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import fields
 from streams.payload import KEPT_FIELDS, as_text, kept, read
 from streams.sealed import Read
@@ -103,7 +103,8 @@ class Parser:
         subject = fields.subject(rules, parameters)
         property_id, _, reference, transaction_id, click_id, _, _, _ = subject
         referee = fields.referee(rules, subject, parameters, self._pii_key) if rules.fraud is not None else None
-        return home_of(rules.account_id, property_id, reference, transaction_id, click_id, digest, referee)
+        mine = None if rules.type == REFERRAL_KIND else click_id
+        return home_of(rules.account_id, property_id, reference, transaction_id, mine, digest, referee)
 
     def _context(self, headers: dict[str, bytes]) -> Context:
         get = headers.get
@@ -122,13 +123,15 @@ class Parser:
 
 
 def home(event: Event) -> str:
-    """The routing key of an event: where everything that may be the same conversion meets."""
+    """The routing key of an event: where everything that may be the same conversion meets. A member's link is many customers' click id, so
+    it says nothing about which conversion this is.
+    """
     return home_of(
         event["account_id"],
         event["property_id"],
         event["reference"],
         event["transaction_id"],
-        event["click_id"],
+        None if event["type"] == REFERRAL_KIND else event["click_id"],
         event["fingerprint"],
         event.get("referee"),
     )

@@ -143,6 +143,16 @@ def _self_referral(event: Event, entry: Entry, _: Entry | None, steps: list[Step
     }  # fmt: skip
 
 
+def _over_limit(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
+    answer = entry["a"]
+    limit = answer["over"]
+    return {
+        "reason": reasons.FRAUD_RULE, "detail": "daily_limit_per_link", "sub": reasons.OVER_DAILY_LIMIT, "click_id": answer["click"]["id"],
+        "evidence": _attribution(answer) | {"limit": limit},
+        "steps": [*steps, ["duplicate", "passed", "first of its identity"], ["attribution", "decided", f"link {answer['click']['id']} had its {limit} referrals of that day"]],
+    }  # fmt: skip
+
+
 def _repeated(event: Event, entry: Entry, original: Entry | None, steps: list[Step]) -> Finding:  # noqa: ARG001
     assert original is not None
     gap = entry["u"] - original["u"]
@@ -202,6 +212,7 @@ def _orphan(event: Event, entry: Entry, _: Entry | None, steps: list[Step]) -> F
 _FINDERS = {
     dedup.OK: _recorded, dedup.DUPLICATE: _duplicate, dedup.MISS: _miss, dedup.TOO_SOON: _too_soon, dedup.DECIDED: _deferred,
     dedup.LINKED: _linked, dedup.ORPHAN: _orphan, dedup.SELF: _self_referral, dedup.REPEATED: _repeated,
+    dedup.OVER: _over_limit,
 }  # fmt: skip
 
 # First letter of an identity -> what matched, and its sub-reason.
