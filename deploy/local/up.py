@@ -103,10 +103,10 @@ class Up:
         self._progress.done(f"Roles: {', '.join(plan.ROLES)}", self._plan.settings.ingest_url(), time.monotonic() - began)
 
     def is_ready(self, role: str) -> bool:
-        """Ask a role's health page."""
+        """Ask a role's health page. An ingest that still spools is ready for senders, not for a newcomer who wants an event's id."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port_of(self._plan.settings, role)}/readyz", timeout=1):
-                return True
+            with urllib.request.urlopen(f"http://127.0.0.1:{port_of(self._plan.settings, role)}/readyz?verbose", timeout=1) as page:
+                return b"spooling" not in page.read()
         except (urllib.error.URLError, OSError):
             return False
 
