@@ -54,10 +54,11 @@ class Up:
         try:
             self._record("starting")
             self._start()
-            self._record("running")
-            self._progress.say()
-            show_addresses(self._plan, self._progress, has_demo=self._has_demo)
-            self._watch()
+            if not self._ended.is_set():
+                self._record("running")
+                self._progress.say()
+                show_addresses(self._plan, self._progress, has_demo=self._has_demo)
+                self._watch()
         finally:
             self._stop()
             lock.close()
@@ -67,6 +68,9 @@ class Up:
         if self._ended.is_set():
             os._exit(130)
         self._ended.set()
+        if self._state == "starting":
+            self._progress.say()
+            self._progress.say("Stopping as soon as the services stand; once more stops at once", "bold")
 
     def _start(self) -> None:
         self._progress.say(f"Clicktrail, data in {self._shown(self._plan.data_dir)}", "bold")

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from streams.runtime import logs
-from streams.runtime.settings import KafkaSettings
+from streams.runtime.connections import KafkaSettings
 from streams.workspace import SettingsRefused, Workspace
 
 NAME = "settings.json"

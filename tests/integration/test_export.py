@@ -173,6 +173,13 @@ async def test_what_cannot_be_exported_is_said(export, arguments, said):
     assert said in export(*arguments, code=2)[1]
 
 
+async def test_a_file_that_cannot_be_written_is_said(export, tmp_path):
+    for to in (tmp_path / "missing" / "events.csv", tmp_path):
+        said = export("events", "-o", str(to), code=2)[1]
+        assert f"{to} cannot be written: " in said
+        assert "Traceback" not in said
+
+
 class Broken:
     """An answer that ends too soon."""
 

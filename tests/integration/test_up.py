@@ -230,6 +230,31 @@ def test_a_second_up_on_the_same_folder_or_port_is_refused(installation):
     assert other.processes() == []
 
 
+def test_ctrl_c_during_the_first_start_ends_it_without_an_error(tmp_path):
+    """The terminal sends it to every process of the foreground; a tool that it ended looked like one that failed."""
+    fresh = Installation(tmp_path / "data")
+    flags = [part for name, port in fresh.ports.items() for part in (f"--{name}-port", str(port))]
+    up = subprocess.Popen(
+        [sys.executable, "-m", "console.cli", "up", "--no-seed", *flags],
+        env=fresh.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not (fresh.folder / "kafka" / "server.properties").exists():  # now Kafka's tool formats the folder
+            assert up.poll() is None, up.stderr.read()
+            time.sleep(0.01)
+        os.killpg(up.pid, signal.SIGINT)
+        _, said = up.communicate(timeout=120)
+    finally:
+        up.kill()
+    assert "Stopping" in said
+    assert not [word for word in ("Error", "cannot format", "Traceback", "Ready after") if word in said], said
+    assert up.returncode == 0
+    assert fresh.processes() == []
+
+
 def test_down_leaves_no_process_and_the_data_is_found_again(installation):
     rows = installation.rows("SELECT count() AS found FROM events")[0]["found"]
     began = time.monotonic()

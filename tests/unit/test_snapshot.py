@@ -3,7 +3,7 @@
 import pytest
 
 from streams.ingest.snapshot import NAME, Snapshot
-from streams.runtime.settings import KafkaSettings
+from streams.runtime.connections import KafkaSettings
 
 ENTITIES = {
     ("property", "shop"): {"id": "shop", "name": "Shop"},
