@@ -8,6 +8,7 @@ Exit codes: 0 ok, 1 a finding (something is missing, failed or differs; nothing 
 """
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ GROUPS = (
     ("presets", "The senders that are known.", (("ls", "presets:ls"), ("show", "presets:show"))),
     ("config", "The settings of this process.", (("show", "config:show"), ("check", "config:check"))),
 )
+
+LIBRARIES = ("aiokafka", "kafka", "clickhouse_connect", "urllib3")
 
 
 def loaded(target: str) -> Any:
@@ -84,6 +87,12 @@ def run(arguments: Sequence[str]) -> None:
         from console import worker
 
         sys.exit(worker.start(arguments[1]))
+    for library in LIBRARIES:  # what they have to say of a service that is away, the command says itself, once and with the next step
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    if os.environ.get("NO_COLOR"):
+        from typer import rich_utils
+
+        rich_utils.COLOR_SYSTEM = None  # of --help and usage errors; ours: output.py
     build(arguments[0] if arguments else "")(args=list(arguments))
 
 

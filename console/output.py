@@ -1,16 +1,17 @@
 """How the commands answer: tables and sentences for people, JSON for programs; results on stdout, everything else on stderr.
 
-One door for all verbs, so that `--json`, NO_COLOR, pipes and exit codes behave the same everywhere. rich leaves colour out by itself when
-NO_COLOR is set or the output is no terminal; a narrow pipe must not fold a table, so without a terminal it is as wide as it needs.
+One door for all verbs, so that `--json`, NO_COLOR, pipes and exit codes behave the same everywhere. Without a terminal, and with NO_COLOR,
+no escape sequence is written (rich alone would leave bold and dim); a narrow pipe must not fold a table, so there it is as wide as it needs.
 Status is never told by colour alone: the word always stands there.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -48,12 +49,20 @@ def _visible(found: re.Match[str]) -> str:
 
 def stdout() -> Console:
     """Return the console for results. A new one per use: tests and pagers exchange sys.stdout."""
-    return SafeConsole(file=sys.stdout, width=None if sys.stdout.isatty() else 250, highlight=False, soft_wrap=not sys.stdout.isatty())
+    is_terminal = sys.stdout.isatty()
+    return SafeConsole(
+        file=sys.stdout, width=None if is_terminal else 250, highlight=False, soft_wrap=not is_terminal, color_system=colours()
+    )
 
 
 def stderr() -> Console:
     """Return the console for progress, hints and errors."""
-    return SafeConsole(file=sys.stderr, highlight=False, soft_wrap=True)
+    return SafeConsole(file=sys.stderr, highlight=False, soft_wrap=True, color_system=colours())
+
+
+def colours() -> Literal["auto"] | None:
+    """Return how rich may style what it writes: not at all where NO_COLOR is set to anything (https://no-color.org)."""
+    return None if os.environ.get("NO_COLOR") else "auto"
 
 
 def as_text(value: Any) -> str:

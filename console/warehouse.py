@@ -14,6 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 
 from sinks.connection import client_args
 from streams.runtime import probes
+from streams.runtime.connections import masked
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 
@@ -108,7 +109,7 @@ class Warehouse:
 
     def _away(self, error: Exception) -> Unavailable:
         return Unavailable(
-            f"ClickHouse does not answer at {self._settings.url} ({_first_line(error)[:120]}).",
+            f"ClickHouse does not answer at {masked(self._settings.url)} ({_first_line(error)[:120]}).",
             "Start it (`clicktrail up`) or set CLICKTRAIL_CLICKHOUSE__URL.",
         )
 

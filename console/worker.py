@@ -2,25 +2,20 @@
 
 Workers are patient because everything starts at once, in `up` as in a cluster: the seconds in which Python loads a role's modules are
 those in which the broker starts. Starting a role before its topics exist is what must not happen: it consumed nothing for a minute, in
-silence (measured); after PATIENCE_S it is an error that says so, and the supervisor tries again.
+silence (measured); after a minute it is an error that says so, and the supervisor tries again.
 """
 
 import asyncio
 import contextlib
 import importlib
-import logging
 import signal
-import time
 from collections.abc import Coroutine
 from typing import Any
 
 from console import context
-from streams.runtime import logs
-from streams.runtime.errors import BadSettings, Unavailable, near_match
+from streams.runtime import logs, topics
+from streams.runtime.errors import BadSettings, near_match
 from streams.runtime.settings import Settings
-
-PATIENCE_S = 60.0
-LOOK_S = 0.2
 
 MODULES = {
     "ingest": "streams.ingest.role",
@@ -38,7 +33,8 @@ def start(role: str) -> int:
     settings = context.load()
     logs.configure(role, settings.log_level, settings.log_format)
     module = importlib.import_module(MODULES[role])  # loads while the broker may still be starting
-    asyncio.run(until_topics(settings))
+    if role != "ingest":  # that one starts without Kafka: what it takes until then waits on its disk
+        asyncio.run(topics.until_there(settings))
     if MODULES[role] == "streams.runtime.roles":
         module.run_role(role, settings)
         return 0
@@ -47,28 +43,6 @@ def start(role: str) -> int:
     work = run_sink(settings) if role == "sink" else module.run(settings)
     uvloop.run(until_signal(work))
     return 0
-
-
-async def until_topics(settings: Settings) -> None:
-    """Return when Kafka answers and every topic is there; raise what is wrong when PATIENCE_S is over."""
-    from streams.runtime import topics
-
-    deadline = time.monotonic() + PATIENCE_S
-    client = logging.getLogger("aiokafka")
-    level = client.level
-    client.setLevel(logging.CRITICAL)  # that nobody answers yet is what we wait for, not an error five times a second
-    try:
-        while True:
-            try:
-                await topics.require(settings)
-            except (Unavailable, BadSettings):
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(LOOK_S)
-            else:
-                return
-    finally:
-        client.setLevel(level)
 
 
 async def until_signal(role: Coroutine[Any, Any, None]) -> None:

@@ -137,6 +137,11 @@ def _foreign_accounts(file: WorkspaceFile) -> list[Problem]:
 
 def check(data: Any) -> WorkspaceFile:
     """The workspace in `data` (parsed YAML or JSON). WorkspaceRefused names every problem at once."""
+    if not isinstance(data, dict | None):
+        held = "a text" if isinstance(data, str) else "a list" if isinstance(data, list) else f"{data!r}"[:40]
+        raise WorkspaceRefused(
+            [Problem(place="file", reason=f"it holds {held}; a workspace is lists by their names: {', '.join(SECTIONS.values())}")]
+        )
     try:
         file = WorkspaceFile.model_validate({} if data is None else data)
     except ValidationError as error:

@@ -1,16 +1,14 @@
 """`clicktrail config`: what is set, to what, and by whom."""
 
 import os
-import re
 from typing import Any
 
 from pydantic import SecretStr
 
 from console import context, output
 from streams.runtime import settings as all_settings
-from streams.runtime.connections import Group
-
-PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")  # of an address
+from streams.runtime.connections import Group, masked
+from streams.runtime.settings_diff import HIDDEN
 
 
 def _value(found: all_settings.Settings, path: tuple[str, ...]) -> Any:
@@ -35,16 +33,22 @@ def rows(running: dict[str, str]) -> list[dict[str, str]]:
     found = all_settings.load(running)
     listed = []
     for name, path in all_settings.names().items():
-        value = _value(found, path)
-        text = (
-            ("***" if value.get_secret_value() else "") if isinstance(value, SecretStr) else PASSWORD.sub(r"\1***@", output.as_text(value))
-        )
-        listed.append({"name": name, "value": text, "source": all_settings.source_of(name, running), "meaning": _doc(path)})
+        value, source = _value(found, path), all_settings.source_of(name, running)
+        if path == ("pii_key",) and value is None and found.kept_pii_key().exists():
+            value, source = SecretStr("kept"), str(found.kept_pii_key())
+        listed.append({"name": name, "value": _shown(value), "source": source, "meaning": _doc(path)})
     return listed
 
 
+def _shown(value: Any) -> str:
+    """A value as it may be read by whoever looks over a shoulder."""
+    if isinstance(value, SecretStr):
+        return HIDDEN if value.get_secret_value() else ""
+    return masked(output.as_text(value))
+
+
 def show(as_json: output.AsJson = False) -> None:
-    """List every setting with its value and where the value comes from (default, env, file, up)."""
+    """List every setting with its value and where the value comes from (default, env, file, up, or the file that `up` made)."""
     output.show(rows(context.up_settings()), as_json)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from console import context, output
+from streams.runtime.connections import masked
 from streams.runtime.errors import BadSettings, ClicktrailError
 from streams.runtime.settings import Settings
 
@@ -50,7 +51,7 @@ def _tables(settings: Settings) -> list[Result]:
     bad = [f"{row.name} {row.state}" for row in states if row.state != "applied"]
     if bad:
         return [Result("clickhouse tables", "failed", ", ".join(bad), "Run `clicktrail migrate`.")]
-    return [Result("clickhouse tables", "ok", settings.clickhouse.url)]
+    return [Result("clickhouse tables", "ok", masked(settings.clickhouse.url))]
 
 
 def _roles(settings: Settings) -> list[Result]:

@@ -55,7 +55,14 @@ def export(
 
 
 def _write(pieces: Iterable[bytes], to: str) -> None:
-    with Path(to).open("wb") if to else nullcontext(sys.stdout.buffer) as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
+    try:
+        with Path(to).open("wb") if to else nullcontext(sys.stdout.buffer) as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+    except OSError as error:
+        if not to:
+            raise  # nobody reads any more: console/cli.py
+        raise BadSettings(
+            f"{to} cannot be written: {error.strerror or error}.", "Name a file in a folder that is there, with room."
+        ) from error

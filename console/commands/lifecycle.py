@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from console import context, output
+from streams.runtime.connections import masked
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 
@@ -55,12 +56,12 @@ def up(
 def _detached() -> None:
     """Start the same command in the background, pass on what it says, return when it is ready."""
     from deploy.local import running
+    from streams.runtime import folders
 
     data_dir = context.data_dir()
     if running.is_alive(data_dir):
         raise BadSettings(f"`clicktrail up` already runs on {data_dir}.", "See `clicktrail status`; stop it with `clicktrail down`.")
-    log = data_dir / "logs" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = folders.made(data_dir / "logs") / "up.log"
     flags = [flag for flag in sys.argv[1:] if flag not in {"--detach", "-d", "--json"}]
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as file:
@@ -127,7 +128,7 @@ def state() -> dict[str, Any]:
         "data_dir": str(context.data_dir().absolute()),
         "ingest": settings.ingest_url(),
         "console": settings.console_url(),
-        "clickhouse": settings.clickhouse.url,
+        "clickhouse": masked(settings.clickhouse.url),
         "kafka": settings.kafka.bootstrap_servers,
         "processes": processes,
     }

@@ -87,7 +87,7 @@ def java_major(java: Path) -> int | None:
     found = re.search(r'^JAVA_VERSION="(\d+)', text, re.MULTILINE)
     if not found:
         try:
-            answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False)
+            answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False, start_new_session=True)
         except (OSError, subprocess.TimeoutExpired):
             return None
         found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)

@@ -148,7 +148,8 @@ def _format(plan: Plan, log: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     tool = [*_java(plan, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool"]
     arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(plan.properties_path)]  # `=`: an id may begin with a dash
-    done = subprocess.run([*tool, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    # In a session of its own: the terminal's Ctrl-C is for us, and a tool that it ends looks like one that failed.
+    done = subprocess.run([*tool, *arguments], capture_output=True, text=True, check=False, timeout=60, start_new_session=True)
     if done.returncode:
         with log.open("a") as file:
             file.write(done.stdout + done.stderr)

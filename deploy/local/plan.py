@@ -83,7 +83,7 @@ def check_ports(plan: Plan) -> None:
 
 def keep_pii_key(settings: Settings) -> None:
     """Make the key of the identifier hashes at the first start, unless one is set. Losing it means that no old click is found by e-mail."""
-    path = settings.data_dir / "pii.key"
+    path = settings.kept_pii_key()
     if settings.pii_key is None and not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32))

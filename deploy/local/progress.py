@@ -3,6 +3,7 @@
 Calm on purpose: a first run is read by somebody who does not know yet which of forty log lines matter. Everything else is in the logs.
 """
 
+import os
 import sys
 import time
 
@@ -14,7 +15,10 @@ class Progress:
     """Prints lines; knows when it began."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        # Without styles, too, where NO_COLOR is set: rich alone would leave bold and dim.
+        self._console = Console(
+            file=sys.stderr, highlight=False, soft_wrap=True, color_system=None if os.environ.get("NO_COLOR") else "auto"
+        )
         self.began = time.monotonic()
 
     def say(self, text: str = "", style: str = "") -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from streams.runtime import folders
 from streams.runtime.errors import BadSettings
 
 LOCK, RECORD = "up.lock", "up.json"
@@ -20,8 +21,10 @@ LOCK, RECORD = "up.lock", "up.json"
 
 def take(data_dir: Path) -> IO[str]:
     """Return the held lock of a data folder; keep it open as long as you run. BadSettings names who has it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = (data_dir / LOCK).open("a+")
+    try:
+        lock = (folders.made(data_dir) / LOCK).open("a+")
+    except OSError as error:
+        raise folders.unusable(data_dir, error) from error
     for _ in range(10):  # `is_alive` of somebody else holds it for some microseconds
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ import orjson
 
 from streams.runtime.errors import Unavailable
 
+ANSWER_S = 15.0
 # Visitors' browsers: with the client's own name every visit of the demo would be a bot's.
 BROWSERS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
@@ -69,7 +70,7 @@ class Sender:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections), timeout=aiohttp.ClientTimeout(total=15), trust_env=False
+            connector=aiohttp.TCPConnector(limit=self._connections), timeout=aiohttp.ClientTimeout(total=ANSWER_S), trust_env=False
         )
         return self
 
@@ -89,7 +90,13 @@ class Sender:
                 raw = await response.read()
                 return Answer(response.status, _content(raw))
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"Ingest does not answer at {self._base_url} ({error!r}).", "Start it: `clicktrail up`.") from error
+            raise Unavailable(f"Ingest does not answer at {self._base_url} ({_why(error)}).", "Start it: `clicktrail up`.") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {ANSWER_S:g} s"
+    return "no connection" if isinstance(error, aiohttp.ClientConnectorError) else str(error) or type(error).__name__
 
 
 def _content(raw: bytes) -> dict[str, Any]:
@@ -119,18 +126,20 @@ class Totals:
 
 
 async def send_paced(sender: Sender, requests: AsyncIterable[Request], totals: Totals, at_once: int = 256) -> None:
-    """Send as they come, up to `at_once` under way."""
+    """Send as they come, up to `at_once` under way; the first that fails ends it."""
     under_way: set[asyncio.Task[None]] = set()
 
     async def one(request: Request) -> None:
         totals.count(await sender.send(request))
 
-    async for request in requests:
-        task = asyncio.create_task(one(request))
-        under_way.add(task)
-        if len(under_way) >= at_once:
-            done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for finished in done:
-                finished.result()
-    for task in under_way:
-        await task
+    try:
+        async for request in requests:
+            under_way.add(asyncio.create_task(one(request)))
+            patience_s = None if len(under_way) >= at_once else 0
+            done, under_way = await asyncio.wait(under_way, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(*done)
+        await asyncio.gather(*under_way)
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)

@@ -54,10 +54,11 @@ class Up:
         try:
             self._record("starting")
             self._start()
-            self._record("running")
-            self._progress.say()
-            show_addresses(self._plan, self._progress, has_demo=self._has_demo)
-            self._watch()
+            if not self._ended.is_set():
+                self._record("running")
+                self._progress.say()
+                show_addresses(self._plan, self._progress, has_demo=self._has_demo)
+                self._watch()
         finally:
             self._stop()
             lock.close()
@@ -67,6 +68,9 @@ class Up:
         if self._ended.is_set():
             os._exit(130)
         self._ended.set()
+        if self._state == "starting":
+            self._progress.say()
+            self._progress.say("Stopping as soon as the services stand; once more stops at once", "bold")
 
     def _start(self) -> None:
         self._progress.say(f"Clicktrail, data in {self._shown(self._plan.data_dir)}", "bold")
@@ -103,10 +107,10 @@ class Up:
         self._progress.done(f"Roles: {', '.join(plan.ROLES)}", self._plan.settings.ingest_url(), time.monotonic() - began)
 
     def is_ready(self, role: str) -> bool:
-        """Ask a role's health page."""
+        """Ask a role's health page. An ingest that still spools is ready for senders, not for a newcomer who wants an event's id."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port_of(self._plan.settings, role)}/readyz", timeout=1):
-                return True
+            with urllib.request.urlopen(f"http://127.0.0.1:{port_of(self._plan.settings, role)}/readyz?verbose", timeout=1) as page:
+                return b"spooling" not in page.read()
         except (urllib.error.URLError, OSError):
             return False
 

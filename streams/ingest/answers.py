@@ -41,7 +41,10 @@ REFUSALS = {
     "rate_limited": Words(429, "This source sends faster than its limit.", "Wait as long as Retry-After says.", 1),
     "overloaded": Words(503, "Too much is under way.", "Send it again after Retry-After.", 1),
     "unavailable": Words(503, "The payload could not be stored.", "Send it again after Retry-After.", 5),
-    "not_ready": Words(503, "The settings are not loaded yet.", "Send it again after Retry-After.", 2),
+    "not_ready": Words(
+        503, "The settings were not read from Kafka yet, and there are none of an earlier run.",
+        "Send it again after Retry-After. If this lasts, Kafka is away: `clicktrail doctor` says where it is looked for.", 2,
+    ),
 }  # fmt: skip
 
 

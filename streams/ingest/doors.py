@@ -39,6 +39,7 @@ class Doors:
     def __init__(self) -> None:
         self.workspace = Workspace()
         self.opened = asyncio.Event()
+        self.is_remembered = False  # the settings are those of the last run: Kafka was not read yet
         self._doors: dict[str, Door] = {}
 
     @property
@@ -46,9 +47,10 @@ class Doors:
         """Return the settings that are in force now; payloads are stamped with it."""
         return self.workspace.version
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: Workspace, *, is_remembered: bool = False) -> None:
         """Go by a workspace that was read to its end; the settings feed fills it on in the same event loop."""
         self.workspace = workspace
+        self.is_remembered = is_remembered
         self.opened.set()
 
     def of(self, source_id: str) -> Door:

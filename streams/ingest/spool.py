@@ -24,7 +24,7 @@ from typing import NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from streams.ingest.record import Record, first_frame_bytes, frames, to_frames
-from streams.runtime import failpoints, logs
+from streams.runtime import failpoints, folders, logs
 from streams.runtime.errors import BadSettings, Unavailable
 
 SEGMENT_BYTES = 16 << 20
@@ -70,9 +70,12 @@ class Spool:
         return self.position == self.end
 
     def open(self) -> None:
-        """Take the folder and recover what a crash left. BadSettings when another process has it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Take the folder and recover what a crash left. BadSettings when it cannot be used, or another process has it."""
+        setting = "CLICKTRAIL_INGEST__SPOOL_DIR"
+        try:
+            self._lock = os.open(folders.made(self.folder, setting) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise folders.unusable(self.folder, error, setting) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

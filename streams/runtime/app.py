@@ -13,6 +13,7 @@ import faust
 import structlog
 from aiokafka import TopicPartition
 
+from streams.runtime import folders
 from streams.runtime.membership import Member
 from streams.runtime.meter import Meter
 from streams.runtime.outbox import Outbox
@@ -113,7 +114,7 @@ class RoleApp(faust.App):  # type: ignore[misc]
         """
         self.kafka = kafka
         self.chunk_records = chunk_records
-        state_dir.joinpath(instance).mkdir(parents=True, exist_ok=True)
+        folders.made(state_dir / instance)
         super().__init__(
             group,
             broker=[f"kafka://{server}" for server in kafka["bootstrap_servers"].split(",")],

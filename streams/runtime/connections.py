@@ -5,6 +5,7 @@ admins, Faust's consumer, the requests of `membership.py`, which travel on a pro
 client of ClickHouse from `dsn()`. `tests/integration/test_secured.py` runs each of them against a broker with TLS and SASL.
 """
 
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,14 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from streams.runtime.errors import BadSettings
+from streams.runtime.settings_diff import HIDDEN, SECRET_PARAMETER
+
+USER_INFO = re.compile(r"(://)\S*@")  # to the last @: passwords hold anything
+
+
+def masked(address: str) -> str:
+    """Return an address without what opens it: user and password before the host, secrets in its query."""
+    return SECRET_PARAMETER.sub(rf"\1{HIDDEN}", USER_INFO.sub(rf"\1{HIDDEN}@", address))
 
 
 class Group(BaseModel):

@@ -6,15 +6,18 @@ its own question. A probe is a question of the service's own protocol that costs
 """
 
 import asyncio
+import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
+from http.client import HTTPException
+from urllib.parse import unquote, urlsplit
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from streams.runtime.connections import ClickHouseSettings, KafkaSettings
+from streams.runtime.connections import ClickHouseSettings, KafkaSettings, masked
 from streams.runtime.errors import Unavailable
 from streams.runtime.health import Check
 
@@ -40,11 +43,9 @@ async def kafka(settings: KafkaSettings, limit_s: float = LIMIT_S) -> str:
 
 
 def clickhouse(settings: ClickHouseSettings, limit_s: float = LIMIT_S) -> str:
-    """Return "answers", or what is wrong."""
-    headers = {"X-ClickHouse-User": settings.user, "X-ClickHouse-Key": settings.password.get_secret_value()}
-    request = urllib.request.Request(f"{settings.url.rstrip('/')}/", data=b"SELECT 1", headers=headers)  # noqa: S310 - the configured address
+    """Return "answers", or what is wrong; never a part of the address, which may hold a password."""
     try:
-        with urllib.request.urlopen(request, timeout=limit_s) as response:  # noqa: S310
+        with urllib.request.urlopen(_question(settings), timeout=limit_s, context=_tls(settings)) as response:  # noqa: S310 - the configured address
             response.read()
     except urllib.error.HTTPError as error:
         return f"refuses ({error.code})"
@@ -52,7 +53,22 @@ def clickhouse(settings: ClickHouseSettings, limit_s: float = LIMIT_S) -> str:
         return f"no answer within {limit_s:g} s"
     except OSError as error:
         return f"no answer within {limit_s:g} s" if isinstance(getattr(error, "reason", None), TimeoutError) else "no answer"
+    except (HTTPException, ValueError):
+        return "no answer: it is no address"
     return ANSWERS
+
+
+def _tls(settings: ClickHouseSettings) -> ssl.SSLContext | None:
+    return ssl.create_default_context(cafile=str(settings.ssl_cafile)) if settings.ssl_cafile else None
+
+
+def _question(settings: ClickHouseSettings) -> urllib.request.Request:
+    parts = urlsplit(settings.url)
+    user, password = settings.user, settings.password.get_secret_value()
+    if parts.username:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+    headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
+    return urllib.request.Request(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/", data=b"SELECT 1", headers=headers)  # noqa: S310
 
 
 async def require_kafka(settings: KafkaSettings, limit_s: float = COMMAND_S) -> None:
@@ -68,7 +84,8 @@ def require_clickhouse(settings: ClickHouseSettings) -> None:
     """Return if it answers, be it with a refusal, else raise Unavailable."""
     if (found := clickhouse(settings, COMMAND_S)).startswith("no answer"):
         raise Unavailable(
-            f"ClickHouse does not answer at {settings.url} ({found}).", "Start it (`clicktrail up`) or set CLICKTRAIL_CLICKHOUSE__URL."
+            f"ClickHouse does not answer at {masked(settings.url)} ({found}).",
+            "Start it (`clicktrail up`) or set CLICKTRAIL_CLICKHOUSE__URL.",
         )
 
 

@@ -110,10 +110,14 @@ class Settings(BaseSettings):
         """Return the key of the identifier hashes: the setting, or the one that `up` keeps in data_dir. BadSettings without either."""
         if self.pii_key is not None:
             return self.pii_key.get_secret_value().encode()
-        kept = self.data_dir / "pii.key"
+        kept = self.kept_pii_key()
         if kept.exists():
             return kept.read_bytes().strip()
         raise BadSettings("No key for the hashes of e-mail and phone.", "Set CLICKTRAIL_PII_KEY (or CLICKTRAIL_PII_KEY_FILE).")
+
+    def kept_pii_key(self) -> Path:
+        """Return where `up` keeps the key of the identifier hashes, unless the setting gives one."""
+        return self.data_dir / "pii.key"
 
     def ingest_url(self) -> str:
         """Return the address that senders use, without a slash at its end."""

@@ -6,6 +6,9 @@ say; nor, where keys meet state, on more: whoever still sends by 12 when the sta
 partitions is a migration that somebody must want (`growth.py`), not a start-up's side effect.
 """
 
+import asyncio
+import logging
+import time
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -21,6 +24,7 @@ COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024)
 
 # A payload of 1 MiB becomes a row that carries it escaped, beside its evidence; the broker's default of 1 MiB would refuse it.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+PATIENCE_S, LOOK_S = 60.0, 0.2  # of a role that starts beside the broker
 CREATE_S = 15.0  # for a broker that has only just started
 
 
@@ -142,3 +146,26 @@ async def require(settings: Settings) -> None:
     refuse_wrong_count(found)
     if missing := [state.topic.name for state in found if state.state == "missing"]:
         raise BadSettings(f"Topics are missing: {', '.join(missing)}.", "Run `clicktrail topics apply`.")
+
+
+async def until_there(settings: Settings, *, is_endless: bool = False) -> None:
+    """Return when Kafka answers and every topic is there; raise what is wrong when PATIENCE_S are over.
+
+    `is_endless`: that time begins when Kafka answers, however long that takes.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    client.setLevel(logging.CRITICAL)  # that nobody answers yet is what we wait for, not an error five times a second
+    try:
+        while True:
+            try:
+                return await require(settings)
+            except (Unavailable, BadSettings) as error:
+                if is_endless and isinstance(error, Unavailable):
+                    deadline = time.monotonic() + PATIENCE_S
+                elif time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(LOOK_S)
+    finally:
+        client.setLevel(level)

@@ -141,6 +141,15 @@ async def test_the_list_and_one_event_on_the_command_line(clicktrail):
     assert event["parameters"] == {"click_id": "clk1", "amount": "12.50"}
 
 
+async def test_the_timeline_of_a_click_is_all_that_happened_to_it(clicktrail):
+    """A06, A07: from the click id of a conversion to the visit, the click and the conversions of it, in their order, and nobody else's."""
+    row = orjson.loads(clicktrail("get", "e1-0-1", "--json", code=0).out)
+    found = orjson.loads(clicktrail("timeline", row["click_id"], "--json", code=0).out)
+    assert [(line["what"], line["id"], line["status"]) for line in found] == [("click", "v1", ""), ("Purchase", "e1-0-1", "error")]
+    assert found[0]["at"] < found[1]["at"]
+    assert found[1]["since"].startswith("+")
+
+
 async def test_an_event_is_found_by_the_receipt_of_its_request(clicktrail):
     """What was answered while Kafka was away has no event id in its answer; the lines of a bulk upload share one receipt."""
     assert orjson.loads(clicktrail("get", "one", "--json", code=0).out)["event_id"] == "e1-0-0"
@@ -171,6 +180,13 @@ async def test_what_is_not_there_is_a_finding_whoever_asks(clicktrail, arguments
 )
 async def test_what_cannot_be_exported_is_said(export, arguments, said):
     assert said in export(*arguments, code=2)[1]
+
+
+async def test_a_file_that_cannot_be_written_is_said(export, tmp_path):
+    for to in (tmp_path / "missing" / "events.csv", tmp_path):
+        said = export("events", "-o", str(to), code=2)[1]
+        assert f"{to} cannot be written: " in said
+        assert "Traceback" not in said
 
 
 class Broken:

@@ -29,6 +29,7 @@ from streams.runtime.errors import BadSettings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.settings_store import Change, SettingsStore
 from streams.topology import PAYLOADS, VISITS
+from tests import command_line
 from tests.integration.ingest_rig import PARTITIONS, PII_KEY, Tail, running, settings_for
 
 SECRET = "s3cret"
@@ -549,18 +550,17 @@ def health(settings, client):
     return is_direct
 
 
+def environment_of(settings):
+    return command_line.environment(
+        KAFKA__BOOTSTRAP_SERVERS=settings.kafka.bootstrap_servers, INGEST__PORT=settings.ingest.port, DATA_DIR=settings.data_dir,
+        PARTITIONS=PARTITIONS, PII_KEY=PII_KEY, METRICS_PORT=settings.metrics_port,
+    )  # fmt: skip
+
+
 @contextlib.asynccontextmanager
 async def process(settings, **more):
     """Ingest as a process of its own; killed at the end, by its id."""
-    environment = os.environ | {
-        "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "CLICKTRAIL_INGEST__PORT": str(settings.ingest.port),
-        "CLICKTRAIL_DATA_DIR": str(settings.data_dir),
-        "CLICKTRAIL_PARTITIONS": str(PARTITIONS),
-        "CLICKTRAIL_PII_KEY": PII_KEY,
-        "CLICKTRAIL_METRICS_PORT": str(settings.metrics_port),
-    }
-    environment |= more
+    environment = environment_of(settings) | more
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.ingest_process", env=environment, stdout=asyncio.subprocess.PIPE
     )
@@ -616,6 +616,80 @@ async def test_a_killed_broker_makes_it_spool_and_drain_in_order_without_a_doubl
     assert sender.slowest_s < 3
     receipts = {dict(record.headers)["receipt"].decode() for record in records}
     assert {answer["receipt_id"] for answer in spooled} <= receipts
+
+
+@contextlib.asynccontextmanager
+async def worker(settings):
+    """`clicktrail worker ingest`, as production and `up` start it; killed at the end, by its id."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "console.cli", "worker", "ingest", env=environment_of(settings), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        child.send_signal(signal.SIGKILL)
+        await child.wait()
+
+
+def ready(settings, client, words):
+    async def says():
+        with contextlib.suppress(aiohttp.ClientError):
+            async with client.get(f"http://127.0.0.1:{settings.metrics_port}/readyz?verbose") as response:
+                return words in await response.text()
+        return False
+
+    return says
+
+
+async def test_started_while_the_broker_is_away_it_goes_by_what_it_knew_and_spools(broker, payloads, visits, client, tmp_path):
+    """A deployment or a crash in the middle of an outage: the sources of the last run are known, what they send waits on disk."""
+    settings = settings_for(broker, tmp_path)
+    address = settings.ingest_url()
+    async with worker(settings):
+        await until(lambda: asyncio.to_thread((tmp_path / "spool" / "settings.json").exists), 60)
+    assert (tmp_path / "spool" / "settings.json").stat().st_mode & 0o777 == 0o600
+    await asyncio.to_thread(broker.kill)
+    try:
+        async with worker(settings):
+            await until(ready(settings, client, "of the last run"), 60)
+            receipts = []
+            for number in range(3):
+                async with client.get(f"{address}/in/net?cold={number}") as response:
+                    answer = await response.json()
+                    assert (response.status, answer["spooled"], answer["event_id"]) == (202, True, None)
+                    receipts.append(answer["receipt_id"])
+            async with client.get(f"{address}/go/c2", allow_redirects=False) as response:
+                assert response.status == 302
+            async with client.post(f"{address}/in/token", data=b"x") as response:
+                assert response.status == 401  # who may send is known, too
+            await asyncio.to_thread(broker.start)
+            await until(ready(settings, client, "direct"), 60)
+            async with client.get(f"{address}/in/net?warm=1") as response:
+                assert (await response.json())["event_id"]
+    finally:
+        await asyncio.to_thread(broker.start)
+    records = await payloads.rest()
+    assert sorted(record.value for record in records) == [b"cold=0", b"cold=1", b"cold=2", b"warm=1"]
+    assert set(receipts) <= {dict(record.headers)["receipt"].decode() for record in records}
+    assert len(await visits.rest()) == 1
+
+
+async def test_an_ingest_that_never_saw_settings_says_why_it_takes_nothing(broker, client, tmp_path):
+    """503 with Retry-After: nobody can say what a payload is for. It takes payloads as soon as it can."""
+    settings = settings_for(broker, tmp_path)
+    await asyncio.to_thread(broker.kill)
+    try:
+        async with worker(settings):
+            await until(ready(settings, client, "[-]settings"), 60)
+            async with client.get(f"{settings.ingest_url()}/in/net?n=1") as response:
+                assert (response.status, response.headers["Retry-After"]) == (503, "2")
+                assert "not read from Kafka" in (await response.json())["error"]["message"]
+            await asyncio.to_thread(broker.start)
+            await until(ready(settings, client, "[+]settings"), 60)
+            async with client.get(f"{settings.ingest_url()}/in/net?n=2") as response:
+                assert response.status == 202
+    finally:
+        await asyncio.to_thread(broker.start)
 
 
 async def test_one_sender_keeps_its_order_through_an_outage(broker, payloads, client, tmp_path):

@@ -85,8 +85,9 @@ class Installation:
             assert time.monotonic() < deadline, f"{ready}\n{self.logs()}"
             time.sleep(0.1)
 
-    def send(self, path: str) -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ingest']}{path}", timeout=10) as response:
+    def send(self, path: str, body: bytes | None = None, method: str = "GET") -> dict:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports['ingest']}{path}", data=body, method=method)
+        with urllib.request.urlopen(request, timeout=10) as response:
             assert response.status == 202
             return orjson.loads(response.read())
 
@@ -142,6 +143,7 @@ def test_everything_is_ready_and_says_so(installation):
 
 
 def test_a_payload_of_ones_own_is_a_row_within_a_second_or_so(installation):
+    """A12, A15: and the same URL fired again is a duplicate of it."""
     answer = installation.send("/in/network?sub5=demo-dan&txid=MINE-1&payout=25&status=approved")
     row, seconds = installation.row_of(answer["event_id"], within_s=15)
     assert (row["status"], row["reason"], row["match_kind"]) == ("ok", "recorded", "click_id")
@@ -166,6 +168,31 @@ def test_verbs_that_read(installation):
         ended = command_line.run(verb, "e9-9-9", env=installation.environment, code=1)
         assert "e9-9-9" in ended.said
     assert installation.run("sql", "SELECT 1 AS one FORMAT CSVWithNames").split() == ['"one"', "1"]
+
+
+ODD = {
+    "half a surrogate pair": ("POST", "", b'{"sub5":"demo-dan","txid":"ODD-1","payout":"1","status":"approved","note":"\\ud83d!"}', {"note": "\ufffd!"}),
+    "its bytes": ("POST", "", b'{"sub5":"demo-dan","txid":"ODD-2","payout":"1","status":"approved","note":"\xed\xa0\xbd"}', {"txid": "ODD-2"}),
+    "keys of JSON": ("POST", "", b'{"sub5":"","sub5":"demo-dan","txid":"ODD-3","txid":"X","payout":1,"status":"approved"}',
+                     {"sub5": "demo-dan", "sub5.0": "", "sub5.1": "demo-dan", "txid": "ODD-3", "txid.0": "ODD-3", "txid.1": "X"}),
+    "keys of a query": ("GET", "?sub5=demo-dan&txid=ODD-4&txid=X&payout=1&status=approved&status=pending", None,
+                        {"txid": "ODD-4", "txid.1": "X", "status": "approved", "status.1": "pending"}),
+    "keys of a form": ("POST", "", b"sub5=demo-dan&txid=&txid=ODD-5&payout=1&status=approved", {"txid": "ODD-5", "txid.0": "", "txid.1": "ODD-5"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_can_be_read_in_two_ways_is_one_verdict_over_the_bytes_as_received(installation, name):
+    """Half surrogates and repeated keys: nothing crashes, the first value that is not empty counts, all are listed, the hash is of the bytes."""
+    method, query, body, parameters = ODD[name]
+    answer = installation.send(f"/in/network{query}", body, method)
+    row, _ = installation.row_of(answer["event_id"], within_s=30)
+    assert (row["status"], row["reason"]) == ("ok", "recorded")
+    columns = "parameters, hex(payload) AS raw, lower(hex(SHA256(payload))) = payload_sha256 AS is_whole"
+    (found,) = installation.rows(f"SELECT {columns} FROM event_revisions WHERE event_id = '{answer['event_id']}'")
+    assert bytes.fromhex(found["raw"]) == (query[1:].encode() if body is None else body)
+    assert found["is_whole"]
+    assert {field: found["parameters"].get(field) for field in parameters} == parameters
 
 
 def test_the_workspace_is_applied_as_a_difference(installation, tmp_path):
@@ -228,6 +255,31 @@ def test_a_second_up_on_the_same_folder_or_port_is_refused(installation):
     flags = [part for name, port in other.ports.items() for part in (f"--{name}-port", str(port))]
     other.command("up", *flags, codes=(3,))
     assert other.processes() == []
+
+
+def test_ctrl_c_during_the_first_start_ends_it_without_an_error(tmp_path):
+    """The terminal sends it to every process of the foreground; a tool that it ended looked like one that failed."""
+    fresh = Installation(tmp_path / "data")
+    flags = [part for name, port in fresh.ports.items() for part in (f"--{name}-port", str(port))]
+    up = subprocess.Popen(
+        [sys.executable, "-m", "console.cli", "up", "--no-seed", *flags],
+        env=fresh.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not (fresh.folder / "kafka" / "server.properties").exists():  # now Kafka's tool formats the folder
+            assert up.poll() is None, up.stderr.read()
+            time.sleep(0.01)
+        os.killpg(up.pid, signal.SIGINT)
+        _, said = up.communicate(timeout=120)
+    finally:
+        up.kill()
+    assert "Stopping" in said
+    assert not [word for word in ("Error", "cannot format", "Traceback", "Ready after") if word in said], said
+    assert up.returncode == 0
+    assert fresh.processes() == []
 
 
 def test_down_leaves_no_process_and_the_data_is_found_again(installation):

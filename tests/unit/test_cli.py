@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
+from rich.text import Text
 
 from console import cli, output
 from console.commands import events, explain, feed, groups
@@ -58,6 +59,56 @@ def test_only_the_called_verb_is_loaded():
 def test_exit_codes(clicktrail, arguments, code, said):
     found, _, stderr = clicktrail(*arguments, stdin=b"{}")
     assert (found, said in stderr) == (code, True), stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "held"), [(b'"hello"', "a text"), (b"hello", "a text"), (b"[]", "a list"), (b"3", "3"), (b"true", "True")]
+)
+def test_a_file_that_is_no_workspace_is_told_what_one_is(clicktrail, content, held):
+    code, _, said = clicktrail("apply", "-f", "-", stdin=content)
+    assert code == 2
+    assert f"-: file: it holds {held}; a workspace is lists by their names: properties, " in said
+
+
+@pytest.mark.parametrize("arguments", [("lag",), ("sql", "SELECT 1"), ("gen", "--seconds", "0.5", "--rate", "50"), ("users", "ls")])
+def test_what_is_away_is_said_once_and_without_the_libraries_words(clicktrail, capfd, arguments):
+    """One sentence and the next step. As a process: loggers write to the real stderr."""
+    code, out, said = clicktrail(*arguments)
+    assert (code, out) == (3, b"")
+    assert len(said.splitlines()) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("arguments", [("up",), ("up", "--detach"), ("worker", "ingest")])
+def test_a_data_folder_that_cannot_be_one_is_a_setting_to_correct(clicktrail, cli_environment, tmp_path, arguments):
+    (tmp_path / "file").write_text("not a folder")
+    cli_environment["CLICKTRAIL_DATA_DIR"] = str(tmp_path / "file")
+    cli_environment["CLICKTRAIL_PII_KEY"] = "k"
+    code, _, said = clicktrail(*arguments)
+    assert code == 2
+    assert f"The folder {tmp_path / 'file'}" in said
+    assert "Traceback" not in said
+
+
+def test_the_key_that_up_made_is_known_and_no_secret_is_shown(clicktrail, cli_environment, tmp_path):
+    def shown():
+        return {row["name"].removeprefix("CLICKTRAIL_"): row for row in orjson.loads(clicktrail("config", "show", "--json", code=0).out)}
+
+    assert (shown()["PII_KEY"]["value"], shown()["PII_KEY"]["source"]) == ("", "default")
+    (tmp_path / "pii.key").write_text("s3cret-key")
+    cli_environment |= {
+        "CLICKTRAIL_CLICKHOUSE__URL": "http://ann:s3cr/et@s3cret@house:8123/?password=s3cret",
+        "CLICKTRAIL_CLICKHOUSE__PASSWORD": "s3cret",
+        "CLICKTRAIL_KAFKA__SASL_PASSWORD": "s3cret",
+        "CLICKTRAIL_INGEST__PUBLIC_URL": "https://s3cret@in.example",
+    }
+    found = shown()
+    assert (found["PII_KEY"]["value"], found["PII_KEY"]["source"]) == ("***", str(tmp_path / "pii.key"))
+    assert found["CLICKHOUSE__URL"]["value"] == "http://***@house:8123/?password=***"
+    for arguments in (("config", "show", "--json"), ("config", "show"), ("status",), ("doctor",)):
+        ended = clicktrail(*arguments)
+        assert b"s3cr" not in ended.out
+        assert "s3cr" not in ended.said
 
 
 def test_settings_are_shown_as_json(clicktrail, tmp_path):
@@ -115,7 +166,8 @@ def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
     output.show_table([{"status": "error"}])
-    assert "\x1b[31m" not in sys.stdout.getvalue()
+    output.stdout().print(Text("quiet", style="dim bold"))
+    assert "\x1b" not in sys.stdout.getvalue()
     assert "error" in sys.stdout.getvalue()  # never by colour alone
 
 
