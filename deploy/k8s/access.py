@@ -8,7 +8,7 @@ alter or delete: a role that was broken into can write nonsense into its own out
 from typing import NamedTuple
 
 from streams.runtime.role_ports import ROLES as NAMES
-from streams.topology import ROLES, SETTINGS, Topic, dead_letters
+from streams.topology import DEAD_LETTERS, ROLES, SETTINGS, SINK, Topic, dead_letters
 
 PREFIXES = ("clicktrail.", "dlq.clicktrail.")
 FOLLOWERS = ("ingest", "ledger", "delivery", "console")  # roles that read the settings
@@ -35,6 +35,8 @@ def acls(name: str) -> list[Acl]:
         ]
     reads: list[Topic] = [SETTINGS] if name in FOLLOWERS else []
     writes: list[Topic] = []
+    if name == SINK.name:
+        reads += DEAD_LETTERS  # they are rows, too
     for role in (role for role in ROLES if role.name == name):
         reads += role.inputs
         writes += role.outputs
