@@ -55,6 +55,7 @@ class Table(NamedTuple):
     expires: str = ""  # the column that a retention counts from
     indexes: tuple[str, ...] = ()
     log_time: str = "logged_at"
+    shard_by: str = ""  # columns whose hash chooses the shard; what a view puts together must lie together
 
     def insert_columns(self) -> list[str]:
         """Return the names that an INSERT lists: the fields of the JSON that the sink sends."""

@@ -44,7 +44,7 @@ def _lag(settings: Settings) -> list[Result]:
 def _tables(settings: Settings) -> list[Result]:
     from sinks.migrations import status
 
-    states = status(settings.clickhouse.dsn(), settings.clickhouse.database)
+    states = status(settings.clickhouse.dsn(), settings.clickhouse.database, settings.clickhouse.cluster)
     bad = [f"{row.name} {row.state}" for row in states if row.state != "applied"]
     if bad:
         return [Result("clickhouse tables", "failed", ", ".join(bad), "Run `clicktrail migrate`.")]
