@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 
 help:  ## print this help
-	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .venv/.locked: requirements.lock pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, python3 is {sys.version.split()[0]}. Put a newer one first in PATH.")'
@@ -21,6 +21,16 @@ up: .venv/.locked  ## set up and run everything (Kafka, ClickHouse engine, all r
 test: .venv/.locked  ## set up and run every test against real services
 	@$(PY) -m pytest
 
+# What checks the manifests and is too large for everybody's .venv. promtool and kustomize are built with Go, where there is one.
+CHECK := .cache/deploy/bin
+$(CHECK)/.ready: deploy/check.lock deploy/tools.sh
+	@python3 -m venv .cache/deploy && .venv/bin/uv pip sync --quiet --python $(CHECK)/python --require-hashes deploy/check.lock
+	@sh deploy/tools.sh $(CHECK)
+	@touch $@
+
+deploy-check: .venv/.locked $(CHECK)/.ready  ## check everything under deploy/ that can be checked without a cluster
+	@PATH=$(CURDIR)/$(CHECK):$$PATH $(PY) -m pytest -q -rs tests/deploy
+
 lint: .venv/.locked  ## ruff, mypy strict, import-linter
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
@@ -28,6 +38,7 @@ UNIVERSAL := --quiet --universal --python-version 3.11 --generate-hashes --no-em
 lock: .venv/.locked  ## resolve pyproject.toml into requirements.lock anew, and the part of it that an image needs
 	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --extra embedded --extra dev --output-file requirements.lock
 	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --constraint requirements.lock --output-file deploy/requirements.lock
+	@echo kubernetes-validate==1.37.0 | .venv/bin/uv pip compile - $(UNIVERSAL) --output-file deploy/check.lock
 
 bench: .venv/.locked  ## measure: the reference workload and the real product, beside the peers
 	@$(PY) -m bench
@@ -35,4 +46,4 @@ bench: .venv/.locked  ## measure: the reference workload and the real product, b
 clean:  ## remove what was built or cached; ./data stays
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
-.PHONY: help setup up test lint lock bench clean
+.PHONY: help setup up test deploy-check lint lock bench clean

@@ -6,7 +6,8 @@ from streams.runtime.settings import Settings
 
 def made(settings: Settings) -> Sink:
     """Return the sink that the settings describe."""
-    return Sink(settings.kafka.client_args(), settings.clickhouse.dsn(), settings.instance_of("sink"), settings.clickhouse.database)
+    house = settings.clickhouse
+    return Sink(settings.kafka.client_args(), house.dsn(), settings.instance_of("sink"), house.database, cluster=house.cluster)
 
 
 async def run(settings: Settings) -> None:

@@ -56,6 +56,7 @@ class Table(NamedTuple):
     indexes: tuple[str, ...] = ()
     later_indexes: tuple[tuple[int, str], ...] = ()  # (number of the migration that added it, index)
     log_time: str = "logged_at"
+    shard_by: str = ""  # columns whose hash chooses the shard; what a view puts together must lie together
 
     def insert_columns(self) -> list[str]:
         """Return the names that an INSERT lists: the fields of the JSON that the sink sends."""

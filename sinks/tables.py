@@ -75,6 +75,7 @@ EVENT_REVISIONS = Table(
     ),
     later_indexes=((7, f"by_receipt_id receipt_id {BLOOM}"),),
     log_time="judged_at",
+    shard_by="account_id, event_id",
 )  # fmt: skip
 
 VISITS = Table(
@@ -112,6 +113,7 @@ VISITS = Table(
     partition="toYYYYMM(received_at)",
     expires="received_at",
     indexes=(f"by_click_id click_id {BLOOM}", f"by_visit_id visit_id {BLOOM}", BY_OFFSET),
+    shard_by="account_id, visit_id",
 )
 
 ACTIVITY = Table(
@@ -135,6 +137,7 @@ ACTIVITY = Table(
     order="changed_at, activity_id",
     partition="toYYYYMM(changed_at)",
     indexes=(BY_OFFSET,),
+    shard_by="activity_id",
 )
 
 DEAD_LETTERS = Table(
@@ -158,6 +161,7 @@ DEAD_LETTERS = Table(
     partition="toYYYYMM(logged_at)",
     expires="logged_at",
     indexes=(BY_OFFSET,),
+    shard_by="log_topic, log_partition, log_offset",
 )  # fmt: skip
 
 POSTBACK_ATTEMPTS = Table(
@@ -193,6 +197,7 @@ POSTBACK_ATTEMPTS = Table(
     partition="toYYYYMM(postback_time)",
     expires="postback_time",
     indexes=(f"by_event_id event_id {BLOOM}", f"by_click_id click_id {BLOOM}", f"by_postback_id postback_id {BLOOM}", BY_OFFSET),
+    shard_by="account_id, postback_id",
 )  # fmt: skip
 
 TABLES = (EVENT_REVISIONS, VISITS, ACTIVITY, DEAD_LETTERS, POSTBACK_ATTEMPTS)  # in the order of their migrations; append only

@@ -123,9 +123,10 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
         database: str = "clicktrail",
         feeds: Iterable[Feed] = FEEDS,
         group: str = GROUP,
+        cluster: str = "",
     ) -> None:
         self._kafka = kafka
-        self._store = Store(url, database)
+        self._store = Store(url, database, cluster=cluster)
         self._lanes = {feed.topic: Lane(feed, Insertion(feed, self._store, self._bury)) for feed in feeds}
         self._consumer = AIOKafkaConsumer(**kafka, **CONSUMER | {"group_id": group}, group_instance_id=instance)
         self._producer: AIOKafkaProducer | None = None

@@ -33,13 +33,17 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what is pending; exit code 1 if anything is.")] = False,
     as_json: output.AsJson = False,
 ) -> None:
-    """Bring the tables and views of the database up to date."""
+    """Bring the tables and views of the database up to date, and their retention (CLICKTRAIL_RETENTION__ROWS_DAYS)."""
+    from sinks.migrations import keep_days
     from sinks.migrations import migrate as run
     from streams.runtime import probes
 
-    clickhouse = context.load().clickhouse
+    settings = context.load()
+    clickhouse = settings.clickhouse
     probes.require_clickhouse(clickhouse)
     names = run(clickhouse.dsn(), clickhouse.database, clickhouse.cluster, is_dry_run=dry_run)
+    if not dry_run:
+        keep_days(clickhouse.dsn(), settings.retention.rows_days or None, clickhouse.database, clickhouse.cluster)
     if as_json:
         output.show_json({"dry_run": dry_run, "migrations": names})
     elif names:

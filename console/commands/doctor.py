@@ -47,7 +47,7 @@ def _tables(settings: Settings) -> list[Result]:
     from streams.runtime import probes
 
     probes.require_clickhouse(settings.clickhouse)
-    states = status(settings.clickhouse.dsn(), settings.clickhouse.database)
+    states = status(settings.clickhouse.dsn(), settings.clickhouse.database, settings.clickhouse.cluster)
     bad = [f"{row.name} {row.state}" for row in states if row.state != "applied"]
     if bad:
         return [Result("clickhouse tables", "failed", ", ".join(bad), "Run `clicktrail migrate`.")]

@@ -81,7 +81,7 @@ def test_secrets_are_masked_but_stored():
         ("sources: [{id: s, name: S, kind: feed, property_id: p, auth: {kind: magic}}]", "sources.0.auth: Input tag 'magic'"),
         ("users: [{id: u, name: U, email: nobody}]", "users.0.email: String should match pattern"),
         ("properties: [", "line 1, column 14: expected the node content"),
-        ("- 1", "Input should be a valid dictionary"),
+        ("- 1", "file: it holds a list; a workspace is lists by their names"),
     ],
 )  # fmt: skip
 def test_problems_name_place_and_reason(text, problem):
