@@ -26,6 +26,7 @@ MODULES = {
     "ingest": "streams.ingest.role",
     "ledger": "streams.runtime.roles",
     "attribution": "streams.runtime.roles",
+    "delivery": "streams.delivery.role",
     "sink": "sinks.role",
 }
 ROLES = tuple(MODULES)
@@ -39,7 +40,7 @@ def start(role: str) -> int:
     logs.configure(role, settings.log_level, settings.log_format)
     module = importlib.import_module(MODULES[role])  # loads while the broker may still be starting
     asyncio.run(until_topics(settings))
-    if MODULES[role] == "streams.runtime.roles":
+    if hasattr(module, "run_role"):  # a role of stages brings its own loop
         module.run_role(role, settings)
         return 0
     import uvloop

@@ -9,6 +9,7 @@ POINTS = (
     "after_produce", "before_commit", "after_commit", "after_keep",  # the shell
     "after_insert", "after_readback", "before_offset_commit",  # the sink
     "after_spool", "after_drain",  # ingest
+    "attempt_begun", "postback_sent", "attempt_recorded",  # delivery
 )  # fmt: skip
 
 _name, _, _count = os.environ.get("CLICKTRAIL_FAILPOINT", "").partition(":")

@@ -46,6 +46,9 @@ TABLE = (
     Metric("clicktrail_sink_insert_seconds", "histogram", "seconds", "duration of an insert", ("table",), SECONDS),
     Metric("clicktrail_sink_retries", "counter", "inserts", "inserts tried again, by what went wrong", ("table", "cause")),
     Metric("clicktrail_sink_known_rows", "counter", "rows", "rows found present by the read-back and not sent again", ("table",)),
+    Metric("clicktrail_delivery_tries", "counter", "tries", "postbacks tried, by how it ended", ("verdict",)),
+    Metric("clicktrail_delivery_in_flight", "gauge", "tries", "tries under way, as of the last look at /readyz"),
+    Metric("clicktrail_delivery_waiting", "gauge", "postbacks", "postbacks at hand that wait, as of the last look at /readyz"),
     Metric("clicktrail_event_age_seconds", "histogram", "seconds", "from a payload's receipt to its row in ClickHouse", (), SECONDS),
 )
 

@@ -1,0 +1,87 @@
+"""Which addresses a postback may go to: public ones, and those that the operator allows.
+
+A destination's URL is written by a user, and the answer is shown to them: without a guard the delivery role is a browser inside our
+network. The check stands where the socket is made, on the address that is dialled. So it sees what every other place misses: numbers in
+odd forms (0x7f.1), names that resolve to private addresses, a name that resolves differently the second time (DNS rebinding), redirects,
+connections opened anew. A resolver-only check misses literals, a literal-only one was passed by 0x7f000001 (5-reliability, 3).
+
+Forms of IPv6 that carry an IPv4 address inside (mapped, compatible, 6to4, NAT64, Teredo) lead through gateways that we do not know, so all
+of them are refused unless the inner address is public *and* the form is the plain mapped one.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PORTS = frozenset([80, 443, 8080, 8443])
+NEVER: dict[Network, str] = {
+    ipaddress.ip_network("168.63.129.16/32"): "a cloud's internal service",
+    ipaddress.ip_network("::/96"): "an IPv4-compatible IPv6 address",
+    ipaddress.ip_network("64:ff9b::/96"): "a NAT64 address",
+    ipaddress.ip_network("64:ff9b:1::/48"): "a local NAT64 address",
+    ipaddress.ip_network("2002::/16"): "a 6to4 address",
+    ipaddress.ip_network("2001::/32"): "a Teredo address",
+    ipaddress.ip_network("5f00::/16"): "a segment routing address",
+    ipaddress.ip_network("fec0::/10"): "a site-local address",
+    ipaddress.ip_network("192.88.99.0/24"): "a 6to4 relay",
+    ipaddress.ip_network("100.64.0.0/10"): "an address shared behind a carrier's NAT",
+    ipaddress.ip_network("169.254.0.0/16"): "a link-local address (cloud metadata)",
+    ipaddress.ip_network("fe80::/10"): "a link-local address",
+}
+
+
+class ForbiddenAddressError(OSError):
+    """The connection was not made; the text says why."""
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """The networks of a setting, by commas. ValueError for one that is none."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def why_forbidden(text: str, port: int, allowed: Sequence[Network] = ()) -> str | None:
+    """Why no connection is made to this address and port; None when it is."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return f"{text} is no address"
+    inner = getattr(address, "ipv4_mapped", None) or address
+    if any(inner in network for network in allowed if network.version == inner.version):
+        return None
+    if kind := _kind(inner):
+        return f"{text} is {kind}; postbacks go to public addresses only"
+    if port not in PORTS:
+        return f"port {port} is not one of {', '.join(map(str, sorted(PORTS)))}"
+    return None
+
+
+def _kind(address: Address) -> str | None:
+    """What is wrong with an address, as a noun."""
+    if address.is_loopback:
+        return "a loopback address"
+    for network, kind in NEVER.items():
+        if network.version == address.version and address in network:
+            return kind
+    if address.is_unspecified:
+        return "no address of a machine"
+    if address.is_multicast:
+        return "a multicast address"
+    if address.is_private:
+        return "a private address"
+    return None if address.is_global and not address.is_reserved else "a reserved address"
+
+
+def socket_factory(allowed: Sequence[Network]) -> Callable[[Any], socket.socket]:
+    """What makes the sockets of a connector: only for addresses that may be dialled. ForbiddenAddressError for the others."""
+
+    def make(info: Any) -> socket.socket:
+        family, kind, protocol, _, where = info
+        if why := why_forbidden(str(where[0]), int(where[1]), allowed):
+            raise ForbiddenAddressError(why)
+        return socket.socket(family, kind, protocol)
+
+    return make
