@@ -31,7 +31,15 @@ NEVER: dict[Network, str] = {
     ipaddress.ip_network("100.64.0.0/10"): "an address shared behind a carrier's NAT",
     ipaddress.ip_network("169.254.0.0/16"): "a link-local address (cloud metadata)",
     ipaddress.ip_network("fe80::/10"): "a link-local address",
-}
+    # IANA's special-purpose registries, written down: what Python calls private has changed from one patch release to the next.
+    **{
+        ipaddress.ip_network(network): "an address for special purposes"
+        for network in (
+            "0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+            "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32", "3fff::/20",
+        )
+    },
+}  # fmt: skip
 
 
 class ForbiddenAddressError(OSError):

@@ -13,7 +13,12 @@ EVENT = {
     "transaction_id": "T1", "account_id": "acme", "property_id": "p1", "event_ms": 7, "partition": 2, "source_id": "s", "received_ms": 8,
 }  # fmt: skip
 BODY = orjson.dumps({"parameters": {"sub1": "a", "mail": "ann@example.com", "(time)": "a note"}})[1:]
-FOUND = {"click_id": "K", "campaign_id": "c1", "traffic_source_id": "ads", "click": {"id": "K", "t": 3, "d": {"i": "9.9.9.9", "q": {"gclid": "G"}}}}
+FOUND = {
+    "click_id": "K",
+    "campaign_id": "c1",
+    "traffic_source_id": "ads",
+    "click": {"id": "K", "t": 3, "d": {"i": "9.9.9.9", "q": {"gclid": "G"}}},
+}
 
 
 def postbacks(*destinations):
