@@ -20,7 +20,7 @@ import orjson
 from yarl import URL
 
 from schemas.destinations import Destination
-from streams.delivery.guard import ForbiddenAddressError, Network, socket_factory
+from streams.delivery.guard import Allowed, ForbiddenAddressError, socket_factory
 from streams.delivery.message import Answer, HttpRequest
 
 ANSWER_BYTES = 16_384
@@ -32,7 +32,7 @@ _PRINTABLE = "".join(chr(n) for n in range(33, 127))
 class Client:
     """The connections to one destination."""
 
-    def __init__(self, destination: Destination, allowed: Sequence[Network], tls: ssl.SSLContext) -> None:
+    def __init__(self, destination: Destination, allowed: Sequence[Allowed], tls: ssl.SSLContext) -> None:
         sending = destination.sending
         self._destination = destination
         self._token: tuple[str, float] | None = None  # an access token and until when it holds

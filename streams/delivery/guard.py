@@ -12,7 +12,7 @@ of them are refused unless the inner address is public *and* the form is the pla
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -46,19 +46,33 @@ class ForbiddenAddressError(OSError):
     """The connection was not made; the text says why."""
 
 
-def networks(text: str) -> tuple[Network, ...]:
-    """The networks of a setting, by commas. ValueError for one that is none."""
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+class Allowed(NamedTuple):
+    """A network that the operator allows, on one port or on all."""
+
+    network: Network
+    port: int | None = None
 
 
-def why_forbidden(text: str, port: int, allowed: Sequence[Network] = ()) -> str | None:
+def networks(text: str) -> tuple[Allowed, ...]:
+    """What a setting allows: networks by commas, an IPv4 address with a port among them (10.1.0.0/16, 127.0.0.1:8709). ValueError for anything else."""
+    found = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        address, colon, port = part.rpartition(":")
+        if colon and "." in address and port.isdigit():
+            found.append(Allowed(ipaddress.ip_network(address), int(port)))
+        else:
+            found.append(Allowed(ipaddress.ip_network(part)))
+    return tuple(found)
+
+
+def why_forbidden(text: str, port: int, allowed: Sequence[Allowed] = ()) -> str | None:
     """Why no connection is made to this address and port; None when it is."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return f"{text} is no address"
     inner = getattr(address, "ipv4_mapped", None) or address
-    if any(inner in network for network in allowed if network.version == inner.version):
+    if any(one.network.version == inner.version and inner in one.network and one.port in (None, port) for one in allowed):
         return None
     if kind := _kind(inner):
         return f"{text} is {kind}; postbacks go to public addresses only"
@@ -83,7 +97,7 @@ def _kind(address: Address) -> str | None:
     return None if address.is_global and not address.is_reserved else "a reserved address"
 
 
-def socket_factory(allowed: Sequence[Network]) -> Callable[[Any], socket.socket]:
+def socket_factory(allowed: Sequence[Allowed]) -> Callable[[Any], socket.socket]:
     """What makes the sockets of a connector: only for addresses that may be dialled. ForbiddenAddressError for the others."""
 
     def make(info: Any) -> socket.socket:

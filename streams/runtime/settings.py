@@ -107,7 +107,7 @@ class DeliverySettings(Group):
     """Postbacks."""
 
     allow_networks: str = Field(
-        default="", description="networks that postbacks may go to although they are not public, by commas, for example 10.1.0.0/16"
+        default="", description="networks that postbacks may go to although they are not public, by commas: 10.1.0.0/16, 127.0.0.1:8709"
     )
     ca_bundle: Path | None = Field(
         default=None, description="CA bundle (PEM) that destinations are verified against; without it, the system's"

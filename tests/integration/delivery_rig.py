@@ -153,6 +153,7 @@ class Delivery:
             "CLICKTRAIL_METRICS_PORT": str(self.settings.metrics_port + 20 * int(name)), "CLICKTRAIL_COMMIT_INTERVAL_MS": "100",
         }  # fmt: skip
         bare = {key: value for key, value in os.environ.items() if not key.startswith("CLICKTRAIL_")}
+        self.environment = bare | known
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", "console.cli", "worker", "delivery"], cwd=ROOT, stdout=log, stderr=log, env=bare | known | environment
         )

@@ -41,6 +41,9 @@ def test_ports_and_the_allow_list():
     assert why_forbidden("::ffff:127.0.0.1", 9999, allowed) is None
     assert why_forbidden("fd00::5", 80, allowed) is None
     assert why_forbidden("10.0.0.1", 80, allowed)
+    one = networks("127.0.0.1:8709")
+    assert why_forbidden("127.0.0.1", 8709, one) is None
+    assert why_forbidden("127.0.0.1", 8710, one)
     with pytest.raises(ValueError, match="10"):
         networks("10.0.0.1/8")
 
