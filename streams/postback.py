@@ -18,7 +18,7 @@ from typing import Any, cast
 import orjson
 
 from schemas.destinations import Destination
-from schemas.entities import TrafficSource
+from schemas.entities import Campaign, TrafficSource
 from schemas.event import Event
 from schemas.mapping import FIELDS
 from streams.dedup import Entry, referral_of
@@ -100,10 +100,12 @@ class Postbacks:
         return known
 
     def _traffic_source(self, event: Event, finding: dict[str, Any]) -> TrafficSource | None:
-        name = finding.get("traffic_source_id")
-        if name is None:
-            return None
-        return cast("TrafficSource | None", self._workspace.get("traffic_source", name, event["settings_version"]))
+        """The traffic source of the click; where the click names none, that of its campaign."""
+        name, version = finding.get("traffic_source_id"), event["settings_version"]
+        if name is None and finding.get("campaign_id") is not None:
+            campaign = cast("Campaign | None", self._workspace.get("campaign", finding["campaign_id"], version))
+            name = campaign.traffic_source_id if campaign is not None else None
+        return None if name is None else cast("TrafficSource | None", self._workspace.get("traffic_source", name, version))
 
     def _may_hear(self, destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
         """Whether the click's traffic source lets this destination know; one that names none lets all."""

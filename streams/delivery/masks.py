@@ -8,10 +8,18 @@ _PARAMETER = re.compile(r"(?i)([?&](?:[\w.-]*[_.-])?(?:secret|password|token|api
 _USERINFO = re.compile(r"(?i)(https?://)[^/@\s]+@")
 
 
-def masked(text: str, secrets: list[str]) -> str:
-    """The text with each secret, as it is or percent-encoded, and the value of each parameter that is named like one, as ***."""
+def without(text: str, secrets: list[str]) -> str:
+    """The text with each secret, as it is or percent-encoded, as ***."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
         if (encoded := quote(secret, safe="")) != secret:
             text = text.replace(encoded, HIDDEN)
-    return _USERINFO.sub(rf"\1{HIDDEN}@", _PARAMETER.sub(rf"\1{HIDDEN}", text))
+    return text
+
+
+def masked(text: str, secrets: list[str]) -> str:
+    """The same, and the value of each parameter that is named like a secret, and what stands before an @, as ***."""
+    text = without(text, secrets)
+    if "=" in text:
+        text = _PARAMETER.sub(rf"\1{HIDDEN}", text)
+    return _USERINFO.sub(rf"\1{HIDDEN}@", text) if "@" in text else text

@@ -4,15 +4,17 @@ Two forms of everything: what goes out, and what may be read later. The second h
 and whatever in an address looks like one (a partner's `key=` in a postback template). Rows and logs only ever see the second.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from schemas.destinations import Destination
 from streams.delivery import google, meta, template, tiktok, webhook
-from streams.delivery.masks import HIDDEN, masked
+from streams.delivery.masks import HIDDEN, masked, without
 from streams.delivery.message import HttpRequest, NotSent
 
 SHOWN_BYTES = 16_384
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Made(NamedTuple):
@@ -40,7 +42,7 @@ def made(request: dict[str, Any], destination: Destination, attempt: int, now_ms
     http = MAKERS[destination.platform]({**request, "attempt": attempt}, destination, now_ms)
     if destination.platform is not None:
         http = http._replace(headers=http.headers | {name: value.get_secret_value() for name, value in destination.headers.items()})
-    if any(ord(letter) < 32 or ord(letter) == 127 for name, value in http.headers.items() for letter in f"{name}{value}"):
+    if any(CONTROL.search(name) or CONTROL.search(value) for name, value in http.headers.items()):
         raise NotSent("a header has a line break or a control character in it")
     return shown(http, _secrets(destination))
 
@@ -48,12 +50,13 @@ def made(request: dict[str, Any], destination: Destination, attempt: int, now_ms
 def shown(http: HttpRequest, secrets: list[str]) -> Made:
     """The request with its readable form: request line, headers, body, without secrets."""
     url = masked(http.url, secrets)
-    lines = [
-        f"{http.method} {url}",
-        *(f"{name}: {HIDDEN if name in http.secret_headers else masked(value, secrets)}" for name, value in http.headers.items()),
-    ]
-    body = masked((http.body or b"").decode(errors="replace"), secrets)
-    return Made(http, url, "\n".join(lines) + (f"\n\n{body}" if body else "")[:SHOWN_BYTES])
+    lines = [f"{http.method} {url}"]
+    for name, value in http.headers.items():
+        lines.append(f"{name}: {HIDDEN if name in http.secret_headers else without(value, secrets)}")
+    text = "\n".join(lines)
+    if http.body is not None:
+        text = f"{text}\n\n{masked(http.body.decode(errors='replace'), secrets)[:SHOWN_BYTES]}"
+    return Made(http, url, text)
 
 
 def _secrets(destination: Destination) -> list[str]:

@@ -14,7 +14,7 @@ import orjson
 from schemas.destinations import Destination
 from schemas.outgoing import MACRO, field_of
 from streams.delivery.message import USER_AGENT, HttpRequest, NotSent
-from streams.delivery.values import values_of
+from streams.delivery.values import Values
 
 Encode = Callable[[str], str]
 DROP = "\x00drop\x00"  # in the place of a value that is missing, where its parameter is to be left out
@@ -22,7 +22,7 @@ DROP = "\x00drop\x00"  # in the place of a value that is missing, where its para
 
 def made(request: dict[str, Any], destination: Destination, now_ms: int) -> HttpRequest:
     """The request of a template. NotSent when a value is missing and the destination refuses that."""
-    found = values_of(request, destination, now_ms)
+    found = Values(request, destination, now_ms)
     headers = {name: populated(value.get_secret_value(), found, _header, destination) for name, value in destination.headers.items()}
     headers = {name: value.replace(DROP, "") for name, value in headers.items()}
     given = {name.lower() for name in headers}
@@ -40,7 +40,7 @@ def made(request: dict[str, Any], destination: Destination, now_ms: int) -> Http
     return HttpRequest(destination.method, url, headers, body, frozenset(destination.headers))
 
 
-def populated(text: str, found: dict[str, str | None], encode: Encode, destination: Destination) -> str:
+def populated(text: str, found: Values, encode: Encode, destination: Destination) -> str:
     """The text with its macros filled in; what looks like a macro and is none stays."""
 
     def value_of(match: Any) -> str:

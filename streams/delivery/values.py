@@ -1,5 +1,6 @@
 """What the macros of a template stand for in one postback. None: nothing is known of it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from xxhash import xxh3_64_intdigest
 
 from schemas.destinations import Destination, ValueRule
-from schemas.outgoing import SUBS, VARIABLE, fold
+from schemas.outgoing import VARIABLE, fold
 
 AD_CLICK_IDS = (
     "gclid", "gbraid", "wbraid", "dclid", "fbclid", "ttclid", "msclkid", "twclid", "li_fat_id", "ScCid", "epik", "rdt_cid", "tblci",
@@ -16,24 +17,50 @@ AD_CLICK_IDS = (
 """Click ids of ad platforms (3-trade, 1), for clicks whose traffic source does not say how its own is called."""
 
 
-def values_of(request: dict[str, Any], destination: Destination, now_ms: int) -> dict[str, str | None]:
-    """Field -> value, for every field of `schemas/outgoing.py` and each `var:<name>` that was passed."""
-    click: dict[str, Any] = request.get("click") or {}
-    passed = passed_of(request)
-    value, currency = money(request, destination.value)
-    at_ms = request["event_ms"]
-    found: dict[str, str | None] = {
-        **{name: request.get(name) for name in ("click_id", "transaction_id", "ct", "conversion_name", "campaign_id", "traffic_source_id",
-                                                "property_id", "event_id", "postback_id", "kind")},
-        "value": value, "currency": currency, "external_id": external_id(request),
-        "status": "reversed" if request["kind"] == "retraction" else "approved",
-        "timestamp": str(at_ms // 1000), "timestamp_ms": str(at_ms), "time": iso(at_ms),
-        "ip": click.get("i"), "user_agent": click.get("a"), "country": click.get("k"), "lander_id": click.get("l"), "offer_id": click.get("f"),
-        "random": str(xxh3_64_intdigest(f"{request['postback_id']}:{request.get('attempt', 1)}:{now_ms}".encode())),
-    }  # fmt: skip
-    for number in SUBS:
-        found[f"sub{number}"] = passed.get(f"sub{number}") or passed.get(f"subid{number}")
-    return found | {f"{VARIABLE}{name}": value for name, value in passed.items()}
+class Values:
+    """Field of `schemas/outgoing.py`, or `var:<name>` -> value, worked out when it is asked for: a template asks for five of sixty."""
+
+    def __init__(self, request: dict[str, Any], destination: Destination, now_ms: int) -> None:
+        self.request = request
+        self.click: dict[str, Any] = request.get("click") or {}
+        self.destination = destination
+        self.now_ms = now_ms
+        self._passed: dict[str, str] | None = None
+
+    @property
+    def passed(self) -> dict[str, str]:
+        """The parameters by folded name."""
+        if self._passed is None:
+            self._passed = passed_of(self.request)
+        return self._passed
+
+    def get(self, field: str) -> str | None:
+        """The value of a field; None: nothing is known of it."""
+        if field in WORKED_OUT:
+            return WORKED_OUT[field](self)
+        if field.startswith(VARIABLE):
+            return self.passed.get(field[len(VARIABLE) :])
+        if field.startswith("sub"):
+            return self.passed.get(field) or self.passed.get(f"subid{field[3:]}")
+        value: str | None = self.request.get(field)
+        return value
+
+
+WORKED_OUT: dict[str, Callable[[Values], str | None]] = {
+    "value": lambda v: money(v.request, v.destination.value)[0],
+    "currency": lambda v: money(v.request, v.destination.value)[1],
+    "external_id": lambda v: external_id(v.request),
+    "status": lambda v: "reversed" if v.request["kind"] == "retraction" else "approved",
+    "timestamp": lambda v: str(v.request["event_ms"] // 1000),
+    "timestamp_ms": lambda v: str(v.request["event_ms"]),
+    "time": lambda v: iso(v.request["event_ms"]),
+    "ip": lambda v: v.click.get("i"),
+    "user_agent": lambda v: v.click.get("a"),
+    "country": lambda v: v.click.get("k"),
+    "lander_id": lambda v: v.click.get("l"),
+    "offer_id": lambda v: v.click.get("f"),
+    "random": lambda v: str(xxh3_64_intdigest(f"{v.request['postback_id']}:{v.request.get('attempt', 1)}:{v.now_ms}".encode())),
+}
 
 
 def passed_of(request: dict[str, Any]) -> dict[str, str]:
