@@ -41,6 +41,19 @@ VERBS = (
 GROUPS = (
     ("topics", "The topics of the topology.", (("ls", "kafka_topics:ls"), ("apply", "kafka_topics:apply"), ("grow", "kafka_topics:grow"))),
     ("dlq", "Dead letters: records that no stage could process.", (("ls", "dlq:ls"), ("show", "dlq:show"))),
+    (
+        "postbacks",
+        "What we told traffic sources.",
+        (
+            ("ls", "postbacks:ls"),
+            ("show", "postbacks:show"),
+            ("retry", "postbacks:retry"),
+            ("recover", "postbacks:recover"),
+            ("test", "postbacks:trial"),
+            ("pause", "postbacks:pause"),
+            ("resume", "postbacks:resume"),
+        ),
+    ),
     ("users", "Who works in the workspace, and as what.", (("ls", "users:ls"), ("add", "users:add"), ("rm", "users:rm"))),
     ("tokens", "Keys of users to the API.", (("ls", "tokens:ls"), ("create", "tokens:create"), ("revoke", "tokens:revoke"))),
     ("presets", "The senders that are known.", (("ls", "presets:ls"), ("show", "presets:show"))),

@@ -21,6 +21,7 @@ MODULES = {
     "ingest": "streams.ingest.role",
     "ledger": "streams.runtime.roles",
     "attribution": "streams.runtime.roles",
+    "delivery": "streams.delivery.role",
     "sink": "sinks.role",
 }
 ROLES = tuple(MODULES)
@@ -35,7 +36,7 @@ def start(role: str) -> int:
     module = importlib.import_module(MODULES[role])  # loads while the broker may still be starting
     if role != "ingest":  # that one starts without Kafka: what it takes until then waits on its disk
         asyncio.run(topics.until_there(settings))
-    if MODULES[role] == "streams.runtime.roles":
+    if hasattr(module, "run_role"):  # a role of stages brings its own loop
         module.run_role(role, settings)
         return 0
     import uvloop

@@ -5,13 +5,14 @@ forbid unknown fields, because a misspelt setting that is silently ignored costs
 a new version (streams/workspace.py), never an edit of what already judged payloads.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from schemas import presets
 from schemas.auth import Auth
-from schemas.mapping import Mapping, as_name_map
+from schemas.destinations import Destination
+from schemas.mapping import Mapping
 from schemas.permissions import Role, current_role
 from schemas.policies import (
     AttributionOverrides,
@@ -23,7 +24,6 @@ from schemas.policies import (
     Id,
     Name,
     Network,
-    Secret,
     SourceKind,
     TimeZone,
     Url,
@@ -154,26 +154,6 @@ class Campaign(Entity):
     property_id: Id
     traffic_source_id: Id | None = None
     flow_id: Id | None = None
-
-
-class Destination(Entity):
-    """Whom we tell about a conversion."""
-
-    id: Id
-    name: Name
-    account_id: Id = Field(default="default", description="only conversions of this account")
-    kind: Literal["postback_url", "conversion_api"] = "postback_url"
-    url: Url = Field(description="template; macros such as {click_id} are filled in")
-    method: Literal["GET", "POST"] = "GET"
-    body: str | None = Field(default=None, max_length=20_000, description="template of a POST's body")
-    headers: dict[Name, Secret] = Field(default_factory=dict)
-    conversion_names: Annotated[dict[Name, Name] | None, BeforeValidator(as_name_map)] = Field(
-        default=None, description="our conversion name -> its event type (ct). Absent: all, under their own names. Given: only these"
-    )
-    property_ids: list[Id] = Field(default_factory=list, description="only conversions of these properties; empty: all")
-    traffic_source_ids: list[Id] = Field(default_factory=list, description="only conversions of these traffic sources; empty: all")
-    integration_id: Name | None = Field(default=None, description="the Conversion API integration, for the postback log (C18)")
-    is_enabled: bool = True
 
 
 class User(Entity):

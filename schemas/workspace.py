@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from schemas.destinations import Destination
 from schemas.entities import (
     AffiliateNetwork,
     Campaign,
-    Destination,
     Flow,
     Lander,
     Offer,

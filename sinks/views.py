@@ -65,12 +65,14 @@ GROUP BY minute, account_id, property_id, source_id, status, reason, campaign_id
 
 _POSTBACK = (
     "postback_id", "event_id", "click_id", "account_id", "property_id", "destination_id", "integration_id", "postback_time", "is_error",
-    "error_message", "status_code", "postback_url", "ct", "next_attempt_at", "state",
+    "error_message", "status_code", "postback_url", "ct", "next_attempt_at", "state", "kind", "follows", "request_offset",
 )  # fmt: skip
 POSTBACKS = View(
     "postbacks",
     "Postbacks with their last attempt",
-    """The last row of each postback's attempts: a result beats the started row of the same try, as it stands later in the log.""",
+    """The last row of each postback's attempts, the one that stands latest in the log: one row when it is asked for (attempt 0), one per try
+    when it has ended, one more when somebody asks for it again. States: waiting, held (for the one that it corrects), delivered, failed,
+    not_sent (the destination does not take its kind). A try that a killed sender left without an end is a row that says so.""",
     (
         *(column for name in _POSTBACK for column in POSTBACK_ATTEMPTS.columns if column.name == name),
         Column("attempts", "UInt32", "Tries so far"),

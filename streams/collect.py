@@ -6,6 +6,7 @@ without a click id (a tag without AutoTag) is found under its visit id: an ok ro
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -13,6 +14,9 @@ from streams.lookups import CLICK_ID, identifier_key
 from streams.partition import partition_of
 from streams.stage import Outputs, RecordLike
 from streams.topology import LOOKUPS
+
+DETAILS = (("i", "ip"), ("a", "user_agent"), ("k", "country"), ("l", "lander_id"), ("f", "offer_id"), ("u", "url"))
+LONGEST_DETAIL, MOST_DETAIL_BYTES = 500, 2_000  # of one; of all parameters
 
 
 def collect(records: Sequence[RecordLike], partitions: int, out: Outputs) -> None:
@@ -28,8 +32,26 @@ def collect(records: Sequence[RecordLike], partitions: int, out: Outputs) -> Non
             click["s"] = visit["traffic_source_id"]
         if visit.get("owner"):
             click["o"] = visit["owner"]
+        if details := _details(visit):
+            click["d"] = details
         message = {"click": click}
         if visit["identifiers"]:
             message["ids"] = visit["identifiers"]
         to = identifier_key(visit["account_id"], CLICK_ID, click_id)
         send(topic, partition_of(to, partitions), to, dumps(message))
+
+
+def _details(visit: dict[str, Any]) -> dict[str, Any]:
+    """What a postback may tell of the click (lookups.py): kept small, for it lies under each of the click's identifiers."""
+    found: dict[str, Any] = {short: visit[name] for short, name in DETAILS if visit.get(name) and len(visit[name]) <= LONGEST_DETAIL}
+    if passed := visit.get("parameters"):
+        kept: dict[str, str] = {}
+        room = MOST_DETAIL_BYTES
+        for name, value in passed.items():
+            room -= len(name) + len(value)
+            if room < 0:
+                break
+            kept[name] = value
+        if kept:
+            found["q"] = kept
+    return found

@@ -26,7 +26,8 @@ x what a duplicate is compared with · s soonest conversion time after a click, 
 o whether it has no business id, so that a click id (or its bytes) made this its home · y its own transaction id, where a reference to
 another one made this its home · z f g what duplicates change (restate.py) · j identifiers
 of its customer, who must not be the owner of the link · h whether its home is a customer's (fraud.py: one referral each) ·
-a the answer (absent: not asked; ASKED; a hit; a miss) · r revision of the last row · v verdict of the last row · b whether the event is kept · p destinations that were told
+a the answer (absent: not asked; ASKED; a hit; a miss) · r revision of the last row · v verdict of the last row · b whether the event is kept ·
+p what destinations were told last · e refunds that were told of (take_back.py)
 """
 
 CONVERSION: Final = "c"

@@ -10,16 +10,9 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-MACRO = re.compile(
-    r"\$?\{\{?(?P<a>[\w.:-]+)\}?\}|\[(?P<b>[\w.:-]+)\]|#(?P<c>[\w.:-]+?)#|%(?P<d>[A-Za-z_][\w.:-]*?)%"
-    r"|!!!?(?P<e>[\w.:-]+?)!!!?|--(?P<f>[A-Za-z][\w.:-]*?)--|__(?P<g>[A-Za-z][\w.:-]*?)__"
-)
+from schemas.outgoing import MACRO, fold
+
 CLICK_ID = ("clickid", "cid", "subid")  # folded names that all mean our click id
-
-
-def fold(name: str) -> str:
-    """Return a macro's name as it is compared: lower case, without `_` and `-`."""
-    return name.lower().replace("_", "").replace("-", "")
 
 
 def values(known: Mapping[str, str], passed: Mapping[str, str]) -> dict[str, str]:

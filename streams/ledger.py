@@ -24,6 +24,7 @@ from streams.parse import home as home_name
 from streams.postback import Postbacks
 from streams.row import Rows, verdict
 from streams.stage import MustWait, Outputs, RecordLike, State
+from streams.take_back import take_back
 from streams.topology import EVENTS, MATCHES
 from streams.workspace import Policy, SettingsBehind, SourceRules, Workspace
 
@@ -47,12 +48,12 @@ class Ledger:
     """The stage."""
 
     def __init__(self, parser: Parser, workspace: Workspace, partitions: int, pii_key: bytes) -> None:
-        """`partitions` of lookups.v1 and postbacks.v1."""
+        """`partitions` of lookups.v1."""
         self._parser = parser
         self._workspace = workspace
         self._partitions = partitions
         self._pii_key = pii_key
-        self._postbacks = Postbacks(workspace, partitions)
+        self._postbacks = Postbacks(workspace)
         self._homes = Homes(parser.parse)
         self._rows = Rows()
         self._at = 0  # the partition whose records are judged
@@ -130,12 +131,16 @@ class Ledger:
     def _judge(self, home: Home, out: Outputs) -> None:
         """Fold the home; write rows for what changed, ask what must be asked, keep what may change."""
         verdicts = dedup.fold(home.entries)
+        settled = []
         for at, (what, _) in enumerate(verdicts):
             entry = home.entries[at]
             if what == dedup.ASK:
                 self._ask(home, entry, out)
             elif what != dedup.WAIT and ("b" in entry or "r" not in entry):
                 self._settle(home, at, verdicts, out)
+                settled.append(at)
+        if len(home.entries) > 1:
+            take_back(home, settled, verdicts, self._postbacks, out)
         self._homes.close(home, verdicts)
 
     def _ask(self, home: Home, entry: Entry, out: Outputs) -> None:
@@ -169,7 +174,7 @@ class Ledger:
             before and "y" in entry and before == settle.signature({**finding, "parent": None})
         ):  # a link is no news to anybody
             superseded = [other for other, (what, _) in zip(entries, verdicts, strict=True) if what != dedup.OK]
-            self._postbacks.request(event, finding, entry, superseded, out)
+            self._postbacks.request(event, held[1], finding, entry, superseded, out)
 
     def _emit(
         self,

@@ -1,8 +1,9 @@
 """What travels between ledger and attribution: clicks by identifier, probes, answers. All JSON with short keys: each hop is paid for.
 
 A **click** (in lookups.v1, keyed by identifier) carries its summary, so that a hit needs no second look-up:
-    {"click": {id, t, p, c?, s?, o?}, "ids"?}  id click id · t occurred_ms · p property · c campaign · s traffic source ·
+    {"click": {id, t, p, c?, s?, o?, d?}, "ids"?}  id click id · t occurred_ms · p property · c campaign · s traffic source ·
                                            o identifiers of the member whose link it is · ids, only at the home of a click id: further identifiers to pass it on to
+                                           d what a postback may tell: i ip · a user agent · k country · l lander · f offer · u url · q parameters
 A **probe** (same topic, same key) asks for the best click, and travels on along its list of identifiers until one has it:
     {"e", "h", "at", "t", "p", "w", "m", "q": [[kind, key], …], "n", "tried": [[kind, sub_reason, detail], …], "l"?}
         e event id · h home · at the partition of that home · t event_ms · p property · w window ms or null · m model · n which of q ·

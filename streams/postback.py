@@ -1,36 +1,51 @@
-"""Postback requests: what must be reported of a recorded conversion, made in the transaction that records it.
+"""Postback requests: what must be reported of a conversion, made in the transaction that records it.
 
-One per (conversion, destination, revision): a conversion is an identity, so a heal asks once, and a conversion that moves to another
-click (an earlier payload of its identity healed, or a better click came late) asks for a restatement, linked to the first request.
-The delivery role turns a request into HTTP; what it needs is in here, its template is the destination's of this settings version.
+One per (conversion, destination, revision). A conversion is an identity, so a heal asks once; what changes later is a linked request of its
+own kind, and only for who was told:
+
+    conversion    a conversion was recorded
+    restatement   it moved to another click or an earlier payload, its value changed, or a part of it was refunded
+    retraction    it was refunded, reversed or charged back, or turned out to be none
+
+The delivery role turns a request into HTTP (`streams/delivery/`); everything that a destination may want to know is in here, its template is
+the destination's. All requests about one home lie on its partition, in order, so that none overtakes the one that it corrects. E-mail and
+phone are in here only as the hashes that the destination's platform takes.
 """
 
+from hashlib import sha256
 from typing import Any, cast
 
 import orjson
 
-from schemas.entities import Destination, TrafficSource
+from schemas.destinations import Destination
+from schemas.entities import Campaign, TrafficSource
 from schemas.event import Event
+from schemas.mapping import FIELDS
 from streams.dedup import Entry, referral_of
-from streams.partition import partition_of
+from streams.destination_hashes import FORMS, Platform, hashed
+from streams.fields import subject
+from streams.identifiers import EMAIL, PHONE
 from streams.stage import Outputs
 from streams.topology import POSTBACKS
 from streams.workspace import Workspace
 
-CONVERSION, RESTATEMENT = "conversion", "restatement"
+CONVERSION, RESTATEMENT, RETRACTION = "conversion", "restatement", "retraction"
 MOST_VERSIONS = 100  # settings versions whose destinations are kept at hand
+MOST_PARAMETERS, LONGEST_PARAMETER = 100, 500
+_EMAIL, _PHONE, _EXTERNAL = (FIELDS.index(name) for name in ("email", "phone", "external_id"))
+
+Told = dict[str, str]
+"""Destination -> postback id of what it was told last: `p` of an entry."""
 
 
 class Postbacks:
     """Makes the requests."""
 
-    def __init__(self, workspace: Workspace, partitions: int) -> None:
-        """`partitions` of postbacks.v1."""
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._partitions = partitions
         self._destinations: dict[int, list[Destination]] = {}  # by settings version: 36 of 100 payloads ask
 
-    def request(self, event: Event, finding: dict[str, Any], entry: Entry, superseded: list[Entry], out: Outputs) -> None:
+    def request(self, event: Event, body: bytes, finding: dict[str, Any], entry: Entry, superseded: list[Entry], out: Outputs) -> None:
         """Send one request per destination that wants this conversion. Tests are never reported.
 
         `superseded`: the entries of its home that are not recorded (any more). One that is recorded is another conversion, even of the
@@ -38,18 +53,63 @@ class Postbacks:
         """
         if event["is_test"]:
             return
+        passed: dict[str, str] | None = None
         for destination in self._of_version(event["settings_version"]):
             if _wants(destination, event, finding) and self._may_hear(destination, event, finding):
-                request = _request(event, finding, entry["r"], destination, _reported_before(entry, superseded, destination.id))
-                key = finding["click_id"].encode()
-                out.send(POSTBACKS.name, partition_of(key, self._partitions), key, orjson.dumps(request))
+                if passed is None:
+                    passed = orjson.loads(b"{" + body)["parameters"]
+                earlier = _reported_before(entry, superseded, destination.id)
+                request = _request(event, finding, entry["r"], destination, earlier)
+                request |= self._known_of(event, finding, destination, passed)
+                entry["p"][destination.id] = request["postback_id"]
+                send(event, request, out)
+
+    def correct(self, event: Event, parent: Entry, entry: Entry, value: str | None, out: Outputs) -> None:
+        """Tell everybody who was told of a conversion what is left of it: a value, or None when it is taken back whole.
+
+        `event` and `entry` are what takes it back, `parent` is the conversion; they are the same one when it turned out to be none.
+        """
+        told: Told = parent.get("p") or {}
+        for destination_id, follows in list(told.items()):
+            destination = cast("Destination | None", self._workspace.get("destination", destination_id, event["settings_version"]))
+            if destination is not None:
+                request = _correction(event, parent, entry, destination, follows, value)
+                told[destination_id] = request["postback_id"]
+                send(event, request, out)
+        if parent is entry:
+            parent.pop("p", None)
+
+    def _known_of(self, event: Event, finding: dict[str, Any], destination: Destination, passed: dict[str, str]) -> dict[str, Any]:
+        """What else a template or a platform may want: the click's details, the parameters, hashes of the person."""
+        rules = self._workspace.source(event["source_id"], event["settings_version"])
+        found = subject(rules, passed)[-1] if rules is not None else (None,) * len(FIELDS)
+        person = {EMAIL: found[_EMAIL], PHONE: found[_PHONE]}
+        clear = {value for value in person.values() if value}
+        parameters = {
+            name: value
+            for name, value in list(passed.items())[:MOST_PARAMETERS]
+            if value not in clear and len(value) <= LONGEST_PARAMETER and not name.startswith("(")
+        }
+        click = finding.get("click") or {}
+        known: dict[str, Any] = {"parameters": parameters, "click": click.get("d") or {}, "click_ms": click.get("t")}
+        if destination.platform in FORMS:
+            known["user"] = _hashes(cast("Platform", destination.platform), person, found[_EXTERNAL])
+        source = self._traffic_source(event, finding)
+        if source is not None and source.click_id_parameter:
+            known["external_id_parameter"] = source.click_id_parameter
+        return known
+
+    def _traffic_source(self, event: Event, finding: dict[str, Any]) -> TrafficSource | None:
+        """The traffic source of the click; where the click names none, that of its campaign."""
+        name, version = finding.get("traffic_source_id"), event["settings_version"]
+        if name is None and finding.get("campaign_id") is not None:
+            campaign = cast("Campaign | None", self._workspace.get("campaign", finding["campaign_id"], version))
+            name = campaign.traffic_source_id if campaign is not None else None
+        return None if name is None else cast("TrafficSource | None", self._workspace.get("traffic_source", name, version))
 
     def _may_hear(self, destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
         """Whether the click's traffic source lets this destination know; one that names none lets all."""
-        traffic_source = finding.get("traffic_source_id")
-        if traffic_source is None:
-            return True
-        found = cast("TrafficSource | None", self._workspace.get("traffic_source", traffic_source, event["settings_version"]))
+        found = self._traffic_source(event, finding)
         return found is None or not found.destination_ids or destination.id in found.destination_ids
 
     def _of_version(self, version: int) -> list[Destination]:
@@ -62,18 +122,25 @@ class Postbacks:
         return found
 
 
-def _request(event: Event, finding: dict[str, Any], revision: int, destination: Destination, restated: str | None) -> dict[str, Any]:
-    names = destination.conversion_names
+def send(event: Event, request: dict[str, Any], out: Outputs) -> None:
+    """Send a request to the partition of its event."""
+    out.send(POSTBACKS.name, event["partition"], event["event_id"].encode(), orjson.dumps(request))
+
+
+def _request(
+    event: Event, finding: dict[str, Any], revision: int, destination: Destination, earlier: tuple[str, str | None] | None
+) -> dict[str, Any]:
     return {
         "postback_id": f"{event['event_id']}.{destination.id}.{revision}",
-        "kind": RESTATEMENT if restated else CONVERSION,
-        "restates_event_id": restated,
+        "kind": RESTATEMENT if earlier else CONVERSION,
+        "restates_event_id": earlier[0] if earlier else None,
+        "follows": earlier[1] if earlier else None,
         "event_id": event["event_id"],
         "revision": revision,
         "destination_id": destination.id,
         "integration_id": destination.integration_id,
         "click_id": finding["click_id"],
-        "ct": event["conversion_name"] if names is None else names[cast("str", event["conversion_name"])],
+        "ct": _ct(destination, event["conversion_name"]),
         "conversion_name": event["conversion_name"],
         "value": event["value"],
         "currency": event["currency"],
@@ -83,8 +150,43 @@ def _request(event: Event, finding: dict[str, Any], revision: int, destination: 
         "account_id": event["account_id"],
         "property_id": event["property_id"],
         "event_ms": event["event_ms"],
+        "requested_ms": event.get("received_ms"),
         "settings_version": event["settings_version"],
     }
+
+
+def _correction(event: Event, parent: Entry, entry: Entry, destination: Destination, follows: str, value: str | None) -> dict[str, Any]:
+    told, click = parent["x"], (parent.get("a") or {}).get("click") or {}
+    finding = {"click_id": told["click_id"] or click.get("id"), "campaign_id": click.get("c"), "traffic_source_id": click.get("s")}
+    earlier = (parent["id"], follows)
+    request = _request(event, finding, entry["r"], destination, earlier) | {
+        "kind": RETRACTION if value is None else RESTATEMENT,
+        "click_id": click.get("id") or told["click_id"],
+        "ct": _ct(destination, parent["n"]),
+        "conversion_name": parent["n"],
+        "value": told["value"] if value is None else value,
+        "currency": told["currency"],
+        "event_ms": parent["t"],
+        "click": click.get("d") or {},
+        "click_ms": click.get("t"),
+    }
+    if parent is not entry:
+        request["transaction_id"] = event["reference"] or event["transaction_id"]
+    return request
+
+
+def _ct(destination: Destination, name: str | None) -> str | None:
+    """The destination's own event type for a conversion name."""
+    names = destination.conversion_names
+    return name if names is None else names.get(cast("str", name), name)
+
+
+def _hashes(platform: Platform, person: dict[str, str | None], external: str | None) -> dict[str, str]:
+    """Who it was, as the platform takes it."""
+    found = {kind: hashed(platform, kind, value) for kind, value in person.items() if value}
+    if external:
+        found["external_id"] = sha256(external.strip().encode()).hexdigest()
+    return {kind: value for kind, value in found.items() if value}
 
 
 def _wants(destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
@@ -97,19 +199,17 @@ def _wants(destination: Destination, event: Event, finding: dict[str, Any]) -> b
     )
 
 
-def _reported_before(entry: Entry, superseded: list[Entry], destination_id: str) -> str | None:
-    """The event under which this destination was told of the conversion: itself with another click, or a later payload of its identity.
+def _reported_before(entry: Entry, superseded: list[Entry], destination_id: str) -> tuple[str, str | None] | None:
+    """(event, postback) under which this destination was told of the conversion: itself with another click, or a later payload of its identity.
 
     What was told is handed over, for it can be restated once only: another conversion of the identity, in another window, is a new one.
     """
-    told = entry.setdefault("p", [])
+    told: Told = entry.setdefault("p", {})
     if destination_id in told:
-        return str(entry["id"])
-    told.append(destination_id)
+        return str(entry["id"]), told[destination_id]
     for other in superseded:
         if _is_same(other, entry) and destination_id in other.get("p", ()):
-            other["p"].remove(destination_id)
-            return str(other["id"])
+            return str(other["id"]), other["p"].pop(destination_id)
     return None
 
 

@@ -64,7 +64,7 @@ def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step
     age = entry["t"] - click["t"]
     return {
         "reason": reasons.RECORDED, "click_id": click["id"], "match_kind": kind, "campaign_id": click.get("c"), "traffic_source_id": click.get("s"),
-        "parent": parent["id"] if parent else None,
+        "parent": parent["id"] if parent else None, "click": click,
         "steps": [*steps, ["duplicate", "passed", "first of its identity"], ["attribution", "passed", f"{kind}: click {click['id']}, {age} ms before"]],
         "evidence": _attribution(answer) | {"age_ms": age},
     }  # fmt: skip
@@ -72,8 +72,8 @@ def _recorded(event: Event, entry: Entry, parent: Entry | None, steps: list[Step
 
 def _attribution(answer: dict[str, Any]) -> dict[str, Any]:
     click = answer["click"]
-    if "o" in click:  # who owns the link is no reader's business
-        click = {name: value for name, value in click.items() if name != "o"}
+    if "o" in click or "d" in click:  # who owns the link is no reader's business, and the visitor's details stand in the visit
+        click = {name: value for name, value in click.items() if name not in ("o", "d")}
     found: dict[str, Any] = {"click": click, "match": answer["m"], "model": answer["model"]}
     if answer.get("losers"):
         found["losers"] = answer["losers"]

@@ -6,6 +6,7 @@ contract tests walk over it. A stage is a pure function over a chunk (`stage.py`
     payloads.v1 ──> ledger ──> events.v1 (rows), postbacks.v1, lookups.v1 (probes)
     visits.v1 ──> collect ──> lookups.v1 (clicks by identifier)
     lookups.v1 ──> attribution ──> matches.v1 ──> ledger
+    postbacks.v1, deliveries.v1 ──> delivery ──> attempts.v1 (rows), HTTP to destinations
 """
 
 from typing import NamedTuple
@@ -42,13 +43,17 @@ VISITS = Topic("clicktrail.visits.v1", "visits, clicks, lander clicks and identi
 LOOKUPS = Topic("clicktrail.lookups.v1", "clicks to index and probes to answer; keyed by identifier", retention_ms=7 * DAY_MS)
 MATCHES = Topic("clicktrail.matches.v1", "answers to probes, on the partition of the payload that asked", retention_ms=7 * DAY_MS)
 EVENTS = Topic("clicktrail.events.v1", "one row per verdict; the highest revision of an event is its current one")
-POSTBACKS = Topic("clicktrail.postbacks.v1", "requests to report a conversion to a destination; keyed by click id")
+POSTBACKS = Topic("clicktrail.postbacks.v1", "requests to report a conversion to a destination, on the partition of its event")
+DELIVERIES = Topic("clicktrail.deliveries.v1", "a try begins, a try has ended, somebody wants a postback again", retention_ms=30 * DAY_MS)
 ATTEMPTS = Topic("clicktrail.attempts.v1", "every try at a postback")
 # One partition: the offset of a record is the version of the settings. Its keys carry the change, so compaction keeps the history,
 # which the judgement of older payloads needs.
 SETTINGS = Topic("clicktrail.settings.v1", "entities of the workspace; the offset is the settings version", partitions=1, is_compacted=True)
 ACTIVITY = Topic("clicktrail.activity.v1", "who changed what, when and why", partitions=1)
 LEDGER_STATE = Topic("clicktrail.ledger-state.v1", "changelog of the ledger's state", is_compacted=True, is_state=True)
+DELIVERY_STATE = Topic(
+    "clicktrail.delivery-state.v1", "changelog of delivery: what is to be sent, and what was", is_compacted=True, is_state=True
+)
 ATTRIBUTION_STATE = Topic("clicktrail.attribution-state.v1", "changelog of the identifier index", is_compacted=True, is_state=True)
 
 
@@ -60,13 +65,21 @@ def dead_letters(topic: Topic) -> Topic:
 INGEST = Role("ingest", "receives payloads and clicks over HTTP, answers after the broker's ack", (), (PAYLOADS, VISITS))
 LEDGER = Role("ledger", "judges payloads: parse, classify, dedup, settle", (PAYLOADS, MATCHES), (EVENTS, LOOKUPS, POSTBACKS), LEDGER_STATE)
 ATTRIBUTION = Role("attribution", "finds the click of a conversion", (VISITS, LOOKUPS), (LOOKUPS, MATCHES), ATTRIBUTION_STATE)
+DELIVERY = Role(
+    "delivery",
+    "sends postbacks: limits, retries, breaker, every try on record",
+    (POSTBACKS, DELIVERIES),
+    (ATTEMPTS, ACTIVITY, DELIVERIES),
+    DELIVERY_STATE,
+)
 SINK = Role("sink", "writes rows to ClickHouse", (EVENTS, VISITS, ACTIVITY, ATTEMPTS), ())
-CONSOLE = Role("console", "the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY))
+CONSOLE = Role("console", "the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY, DELIVERIES))
 
-ROLES = (INGEST, LEDGER, ATTRIBUTION, SINK, CONSOLE)
-DEAD_LETTERS = tuple(dead_letters(t) for role in (LEDGER, ATTRIBUTION, SINK) for t in role.inputs)
+ROLES = (INGEST, LEDGER, ATTRIBUTION, DELIVERY, SINK, CONSOLE)
+DEAD_LETTERS = tuple(dead_letters(t) for role in (LEDGER, ATTRIBUTION, DELIVERY, SINK) for t in role.inputs)
 TOPICS = (
-    PAYLOADS, VISITS, LOOKUPS, MATCHES, EVENTS, POSTBACKS, ATTEMPTS, SETTINGS, ACTIVITY, LEDGER_STATE, ATTRIBUTION_STATE,
+    PAYLOADS, VISITS, LOOKUPS, MATCHES, EVENTS, POSTBACKS, DELIVERIES, ATTEMPTS, SETTINGS, ACTIVITY, LEDGER_STATE, ATTRIBUTION_STATE,
+    DELIVERY_STATE,
     *dict.fromkeys(DEAD_LETTERS),
 )  # fmt: skip
 
@@ -84,11 +97,9 @@ def mermaid() -> str:
         if topic in reader.inputs
     ]
     lines += [
-        f"    {role.name} -. {names[topic]} .-> outbox[(postback requests)]"
-        for role in ROLES
-        for topic in role.outputs
-        if topic is POSTBACKS
+        "    senders((senders)) -- HTTP --> ingest",
+        "    sink -- SQL --> clickhouse[(ClickHouse)]",
+        "    delivery -- HTTP --> destinations((destinations))",
     ]
-    lines += ["    senders((senders)) -- HTTP --> ingest", "    sink -- SQL --> clickhouse[(ClickHouse)]"]
-    lines += [f"    console -- {names[SETTINGS]} --> {role.name}" for role in (INGEST, LEDGER)]
+    lines += [f"    console -- {names[SETTINGS]} --> {role.name}" for role in (INGEST, LEDGER, DELIVERY)]
     return "\n".join(lines)

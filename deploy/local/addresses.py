@@ -24,6 +24,7 @@ def show_addresses(plan: Plan, progress: Progress, *, has_demo: bool) -> None:
         else ("Begin", f"{command} apply -f deploy/local/demo.yaml"),
         ("Watch", f"{command} tail"),
         ("Ask why", f"{command} explain <event_id>"),
+        ("Postbacks", f"{command} postbacks ls"),
         ("Query", f'{command} sql "{QUERY}"'),
     ]
     for name, value in facts:

@@ -12,9 +12,11 @@ from console import apply
 from console.commands.groups import measure
 from console.warehouse import Warehouse
 from deploy.local import demo_traffic
+from deploy.local.demo_receiver import USUAL_PORT
 from deploy.local.plan import Plan
 from deploy.local.progress import Progress
 from deploy.local.traffic import Request, Sender
+from schemas import workspace
 from streams.runtime.errors import Unavailable
 
 WORKSPACE = Path(__file__).with_name("demo.yaml")
@@ -22,14 +24,16 @@ ROWS_S = 20.0
 SETTLED_S = 5.0
 
 
-def seed_once(plan: Plan, progress: Progress) -> None:
-    """Bring in the demo when the workspace is empty; a workspace of one's own is left alone."""
+def seed_once(plan: Plan, progress: Progress, receiver: str) -> None:
+    """Bring in the demo when the workspace is empty; a workspace of one's own is left alone. `receiver`: where its destinations are."""
     began = time.monotonic()
     if asyncio.run(apply.current_entities(plan.settings)):
         return
-    asyncio.run(_seed(plan))
+    asyncio.run(_seed(plan, receiver))
     counts = _await_rows(plan, len(demo_traffic.steps()))
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    told = _await_postbacks(plan)
+    said += "; postbacks: " + ", ".join(f"{count} {state}" for state, count in told.items())
     progress.done(f"Demo: {said}", "", time.monotonic() - began)
 
 
@@ -38,8 +42,9 @@ def is_there(plan: Plan) -> bool:
     return ("source", "network") in asyncio.run(apply.current_entities(plan.settings))
 
 
-async def _seed(plan: Plan) -> None:
-    await apply.make_so(plan.settings, apply.read(str(WORKSPACE)), "clicktrail up", "demo workspace of the first start")
+async def _seed(plan: Plan, receiver: str) -> None:
+    file = workspace.load(WORKSPACE.read_text(encoding="utf-8").replace(f"http://127.0.0.1:{USUAL_PORT}", receiver))
+    await apply.make_so(plan.settings, file, "clicktrail up", "demo workspace of the first start")
     now_ms = demo_traffic.now_ms()
     async with Sender(plan.settings.ingest_url()) as sender:
         for request in demo_traffic.clicks(now_ms):
@@ -85,4 +90,16 @@ def _await_rows(plan: Plan, wanted: int) -> dict[str, int]:
             raise Unavailable(
                 f"Only {sum(counts.values())} of {wanted} demo payloads became rows within {ROWS_S:g} s.", "See the logs folder."
             )
+        time.sleep(0.1)
+
+
+def _await_postbacks(plan: Plan) -> dict[str, int]:
+    """Return {state: count} of the postbacks when none waits any more, or after SETTLED_S as they stand."""
+    store = Warehouse(plan.settings)
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        rows = store.rows("SELECT toString(state) AS state, count() AS found FROM postbacks GROUP BY state ORDER BY state")
+        counts: dict[str, int] = {row["state"]: row["found"] for row in rows}
+        if (counts and not counts.keys() & {"waiting", "held"}) or time.monotonic() > deadline:
+            return counts
         time.sleep(0.1)

@@ -29,7 +29,7 @@ def clicks(now_ms: int) -> list[Request]:
     ago = now_ms - 12 * MINUTE_MS
 
     def click(click_id: str, property_id: str = "shop", at_ms: int = ago, **more: object) -> Request:
-        url = f"https://{property_id}.example/spring?utm_source=social"
+        url = f"https://{property_id}.example/spring?utm_source=social&adclid=ad-{click_id}"
         return tag(property_id, kind="click", click_id=click_id, occurred_ms=at_ms, campaign_id="spring-social", url=url, **more)
 
     return [

@@ -16,7 +16,7 @@ from streams.runtime import settings as all_settings
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings import Settings
 
-ROLES = ("ingest", "ledger", "attribution", "sink")
+ROLES = ("ingest", "ledger", "attribution", "delivery", "sink")
 """One process each, so that each dies and comes back alone. (Ledger and attribution in one process would save 80 MB and a second of CPU
 at the start; but they share both cores under load, and one event loop is one core.)"""
 

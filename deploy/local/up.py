@@ -19,6 +19,7 @@ from typing import Any
 
 from deploy.local import plan, running
 from deploy.local.addresses import show_addresses
+from deploy.local.demo_receiver import DemoReceiver, is_wanted
 from deploy.local.plan import Plan, Ports
 from deploy.local.processes import Supervised
 from deploy.local.progress import Progress
@@ -39,6 +40,7 @@ class Up:
         self._progress = Progress()
         self._plan: Plan = plan.make(ports)
         self._is_seeding = is_seeding
+        self._receiver = DemoReceiver(self._plan) if is_wanted(self._plan, is_seeding=is_seeding) else None
         self._ended = threading.Event()
         self._services: Services | None = None
         self._roles: list[Supervised] = []
@@ -78,6 +80,7 @@ class Up:
         plan.keep_pii_key(self._plan.settings)
         (self._plan.data_dir / "logs").mkdir(exist_ok=True)
         self._services = Services(self._plan, self._progress)
+        self._start_receiver()
         self._start_roles()  # they load while the services start, and wait for their topics
         self._services.start()
         self._record("starting")
@@ -85,9 +88,16 @@ class Up:
         if not self._ended.is_set():
             from deploy.local import demo  # loads much that the services' start must not wait for
 
-            if self._is_seeding:
-                demo.seed_once(self._plan, self._progress)
+            if self._is_seeding and self._receiver is not None:
+                demo.seed_once(self._plan, self._progress, self._receiver.url)
             self._has_demo = demo.is_there(self._plan)
+
+    def _start_receiver(self) -> None:
+        if self._receiver is not None:
+            try:
+                self._receiver.start()
+            except OSError as error:
+                self._progress.warn(f"The demo's destination cannot listen on port {self._receiver.port}: {error.strerror}.")
 
     def _start_roles(self) -> None:
         for name in plan.ROLES:
@@ -142,6 +152,8 @@ class Up:
             role.ask_to_end()
         for role in self._roles:
             role.end(max(0.1, STOP_ROLES_S - (time.monotonic() - began)))
+        if self._receiver is not None:
+            self._receiver.stop()
         if self._services is not None:
             self._services.stop(STOP_SERVICES_S)
         self._record("stopped")

@@ -19,7 +19,7 @@ from streams.runtime.meter import Meter
 from streams.runtime.outbox import Outbox
 from streams.runtime.shell import Shell
 from streams.runtime.store import Store
-from streams.runtime.task import Chunk, Task
+from streams.runtime.task import Chunk, Follower, Task
 from streams.runtime.transport import ChunkTransport
 from streams.runtime.worker import fail_at_once
 from streams.stage import Stage
@@ -35,12 +35,24 @@ HIGH_RECORDS_CHUNKS = 3  # so many chunks may wait in a task before fetching its
 GC_THRESHOLD = (500_000, 20, 100)
 
 StageFactory = Callable[[], Stage]
+FollowerFactory = Callable[[int], Follower]
 
 
 class Tasks:
     """The tasks of this worker, one per assigned partition number; a new shell for each assignment, the same outboxes for all of them."""
 
-    def __init__(self, app: "RoleApp", role: Role, stage: StageFactory, state_dir: Path, keep_s: int, commit_interval_s: float) -> None:
+    def __init__(
+        self,
+        app: "RoleApp",
+        role: Role,
+        stage: StageFactory,
+        *,
+        state_dir: Path,
+        keep_s: int,
+        commit_interval_s: float,
+        follow: FollowerFactory | None,
+    ) -> None:
+        self._follow = follow
         self._app = app
         self._role = role
         self._stage = stage
@@ -64,7 +76,15 @@ class Tasks:
     def _new(self, partition: int) -> Task:
         assert self._role.changelog is not None, "a role of stages keeps state"
         store = Store(self._state_dir / self._role.name / str(partition), self._keep_s)
-        return Task(self._app.kafka, partition, self._stage(), store=store, changelog_topic=self._role.changelog.name, meter=self._meter)
+        return Task(
+            self._app.kafka,
+            partition,
+            self._stage(),
+            store=store,
+            changelog_topic=self._role.changelog.name,
+            meter=self._meter,
+            follower=self._follow(partition) if self._follow else None,
+        )
 
     async def revoke(self) -> None:
         """Close all tasks: every rebalance takes all partitions away and gives them anew."""
@@ -108,9 +128,10 @@ class RoleApp(faust.App):  # type: ignore[misc]
         keep_s: int,
         commit_interval_s: float,
         chunk_records: int,
+        follow: FollowerFactory | None = None,
     ) -> None:
         """`kafka` are aiokafka's connection settings; `instance` names this worker for ever: its static membership and state folder; `keep_s` is how
-        long a key of state stays after it was last written.
+        long a key of state stays after it was last written. `follow` makes what acts on a partition's committed state.
         """
         self.kafka = kafka
         self.chunk_records = chunk_records
@@ -137,7 +158,9 @@ class RoleApp(faust.App):  # type: ignore[misc]
             datadir=str(state_dir / instance / "faust"),
             store="memory://",
         )
-        self.tasks = Tasks(self, role, stage, state_dir / instance, keep_s, commit_interval_s)
+        self.tasks = Tasks(
+            self, role, stage, state_dir=state_dir / instance, keep_s=keep_s, commit_interval_s=commit_interval_s, follow=follow
+        )
         topics = self.topic(*(topic.name for topic in role.inputs), acks=False)
         self.agent(topics, name=f"{group}.judge")(self._judge)
 

@@ -10,6 +10,7 @@ POINTS = (
     "after_insert", "after_readback", "before_offset_commit",  # the sink
     "after_spool", "after_drain",  # ingest
     "after_move",  # growth
+    "attempt_begun", "postback_sent", "attempt_recorded",  # delivery
 )  # fmt: skip
 
 _name, _, _count = os.environ.get("CLICKTRAIL_FAILPOINT", "").partition(":")

@@ -19,7 +19,7 @@ from streams.attribution import Attribution
 from streams.ledger import Ledger
 from streams.parse import Parser
 from streams.runtime import health, metrics, probes
-from streams.runtime.app import RoleApp
+from streams.runtime.app import FollowerFactory, RoleApp
 from streams.runtime.errors import BadSettings, Unavailable
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
@@ -55,11 +55,11 @@ def run_role(name: str, settings: Settings) -> None:
 class StageWorker:
     """One chunk role of this process with everything around it."""
 
-    def __init__(self, role: Role, settings: Settings) -> None:
+    def __init__(self, role: Role, settings: Settings, on_settings: Callable[[int], None] | None = None) -> None:
         self._role = role
         self._settings = settings
         self._workspace = Workspace()
-        self._feed = SettingsFeed(settings, self._workspace)
+        self._feed = SettingsFeed(settings, self._workspace, on_settings)
         self._app: RoleApp | None = None
         self._runner: Any = None
         self._watch: asyncio.Task[None] | None = None
@@ -67,7 +67,7 @@ class StageWorker:
     async def start(self) -> None:
         """Topics, settings, health pages, then the group."""
         partitions = await self._partitions()
-        if self._role is topology.LEDGER:
+        if self._role is not topology.ATTRIBUTION:
             await self._feed.start()
         self._app = RoleApp(
             self._role,
@@ -79,11 +79,9 @@ class StageWorker:
             keep_s=self._settings.retention.state_s,
             commit_interval_s=self._settings.commit_interval_ms / 1000,
             chunk_records=self._settings.chunk_records,
+            follow=self._follow(),
         )
-        checks: health.Checks = {
-            "kafka": probes.watch_kafka(self._settings.kafka), "partitions": self._assigned, "state": self._restored,
-        }  # fmt: skip
-        self._runner = await health.serve(self._settings, self._role.name, checks)
+        self._runner = await health.serve(self._settings, self._role.name, self._checks())
         await self._app.start()
         self._watch = asyncio.create_task(self._watchdog(), name="watchdog")
 
@@ -96,6 +94,12 @@ class StageWorker:
         await self._feed.stop()
         if self._runner:
             await self._runner.cleanup()
+
+    def _checks(self) -> health.Checks:
+        return {"kafka": probes.watch_kafka(self._settings.kafka), "partitions": self._assigned, "state": self._restored}
+
+    def _follow(self) -> FollowerFactory | None:
+        return None
 
     def _stage(self, partitions: int) -> Callable[[], Stage]:
         if self._role is topology.ATTRIBUTION:

@@ -42,6 +42,19 @@ class IngestSettings(Group):
     spool_max_bytes: int = Field(default=1_073_741_824, ge=0, description="a full spool is answered 503; 0 switches it off")
 
 
+class DeliverySettings(Group):
+    """Postbacks."""
+
+    allow_networks: str = Field(
+        default="", description="networks that postbacks may go to although they are not public, by commas: 10.1.0.0/16, 127.0.0.1:8709"
+    )
+    ca_bundle: Path | None = Field(
+        default=None, description="CA bundle (PEM) that destinations are verified against; without it, the system's"
+    )
+    paused_probe_s: float = Field(default=900, gt=0, description="a destination that was paused after failures is tried again so often")
+    stop_patience_s: float = Field(default=3, ge=0, description="at a stop, tries that have begun may take so long to end")
+
+
 class ConsoleSettings(Group):
     """Pages and API."""
 
@@ -71,6 +84,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     retention: RetentionSettings = RetentionSettings()
     ingest: IngestSettings = IngestSettings()
+    delivery: DeliverySettings = DeliverySettings()
     console: ConsoleSettings = ConsoleSettings()
     data_dir: Path = Field(default=Path("data"), description="state, spool, logs, and in embedded mode Kafka's and ClickHouse's files")
     partitions: int = Field(default=12, ge=1, le=1024, description="partitions of each new topic: the most workers that a role can have")

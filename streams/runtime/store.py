@@ -85,6 +85,15 @@ class Store:
         put(POSITION, b"%d" % position)
         self._db.write(batch)
 
+    def scan(self, prefix: bytes, begin: bytes, limit: int) -> list[bytes]:
+        """The first keys from `begin` on that start with the prefix."""
+        found: list[bytes] = []
+        for key in self._db.keys(from_key=begin):
+            if len(found) >= limit or not key.startswith(prefix):
+                break
+            found.append(key)
+        return found
+
     def clear(self) -> None:
         """Forget everything: the changelog was made anew, or does not reach back to where this store stands."""
         self.close()
@@ -159,8 +168,9 @@ class Overlay:
         """The transaction commits; what is written from now on belongs to the next one."""
         self._committing, self._transaction = self._transaction, {}
 
-    def keep(self, position: int | None) -> None:
-        """After the commit: write the transaction's changes to the store. None: it had none."""
+    def keep(self, position: int | None) -> dict[bytes, bytes | None]:
+        """After the commit: write the transaction's changes to the store, and return them. None: it had none."""
         if position is not None:
             self._store.write(self._committing.items(), position)
-        self._committing = {}
+        kept, self._committing = self._committing, {}
+        return kept

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import TopicPartition
@@ -55,11 +55,35 @@ class Progress:
     waiting_since: float | None = None  # a chunk waits since then, without a commit
 
 
+class Follower(Protocol):
+    """What acts beside a stage on what is committed, and on nothing else: the sender of delivery."""
+
+    def opened(self, store: Store) -> None:
+        """The store is restored; called once, before anything is kept."""
+
+    def kept(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """These changes were committed and are in the store."""
+
+    def closed(self) -> None:
+        """The partition is given away, or the process ends: the store is about to be closed."""
+
+
 class Task:
     """One partition of a role. The shell calls; nothing here awaits but the restore."""
 
-    def __init__(self, kafka: Mapping[str, Any], partition: int, stage: Stage, *, store: Store, changelog_topic: str, meter: Meter) -> None:
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        partition: int,
+        stage: Stage,
+        *,
+        store: Store,
+        changelog_topic: str,
+        meter: Meter,
+        follower: Follower | None = None,
+    ) -> None:
         self.partition = partition
+        self._follower = follower
         self.changelog = (changelog_topic, partition)
         self.progress = Progress()
         self.positions: dict[TopicPartition, int] = {}
@@ -90,6 +114,8 @@ class Task:
             )
         self._overlay = Overlay(self._store)
         self.progress.state = "running"
+        if self._follower is not None:
+            self._follower.opened(self._store)
 
     def put(self, chunk: Chunk) -> int:
         """Take a chunk; returns how many wait."""
@@ -142,13 +168,17 @@ class Task:
 
     def keep(self, ends: Mapping[tuple[str, int], int]) -> None:
         """After the commit: the sealed changes go to the store, with the changelog offset behind them."""
-        self._overlay.keep(ends.get(self.changelog))
+        kept = self._overlay.keep(ends.get(self.changelog))
         self.progress.commits += 1
         self.progress.waiting_since = time.monotonic() if self._chunks else None
+        if kept and self._follower is not None:
+            self._follower.kept(kept)
 
     def close(self) -> None:
         """Drop what waits and close the store."""
         self._chunks.clear()
+        if self._follower is not None:
+            self._follower.closed()
         self._store.close()
         self.progress.state = "closed"
 

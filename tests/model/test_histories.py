@@ -191,6 +191,7 @@ def check_postbacks(memory, rows):
     """
     requests = memory.postbacks()
     first = Counter(rows[request["event_id"]]["identity"] for request in requests if request["kind"] == "conversion")
+    assert all(r["follows"] in {request["postback_id"] for request in requests} for r in requests if r["kind"] != "conversion")
     assert not any(rows[request["event_id"]]["is_test"] for request in requests)
     live = {event_id: row for event_id, row in rows.items() if row["status"] == "ok" and not row["is_test"]}
     if not any(row["source_id"].startswith(("brief", "edit", "refer")) for row in rows.values()):

@@ -10,20 +10,29 @@ from streams.workspace import Workspace
 
 EVENT = {
     "event_id": "e1-0-1", "is_test": False, "settings_version": 9, "conversion_name": "Purchase", "value": "5", "currency": "USD",
-    "transaction_id": "T1", "account_id": "acme", "property_id": "p1", "event_ms": 7,
+    "transaction_id": "T1", "account_id": "acme", "property_id": "p1", "event_ms": 7, "partition": 2, "source_id": "s", "received_ms": 8,
 }  # fmt: skip
-FOUND = {"click_id": "K", "campaign_id": "c1", "traffic_source_id": "ads"}
+BODY = orjson.dumps({"parameters": {"sub1": "a", "mail": "ann@example.com", "(time)": "a note"}})[1:]
+FOUND = {
+    "click_id": "K",
+    "campaign_id": "c1",
+    "traffic_source_id": "ads",
+    "click": {"id": "K", "t": 3, "d": {"i": "9.9.9.9", "q": {"gclid": "G"}}},
+}
 
 
 def postbacks(*destinations):
     workspace = Workspace()
     workspace.apply(0, "property", "p1", {"id": "p1", "name": "P"})
+    mapping = {"email": "mail"}
+    workspace.apply(1, "source", "s", {"id": "s", "name": "S", "kind": "postback", "property_id": "p1", "mapping": mapping})
+    workspace.apply(2, "traffic_source", "ads", {"id": "ads", "name": "Ads", "click_id_parameter": "gclid"})
     for destination in destinations:
         workspace.apply(
             3, "destination", destination["id"], {"name": "D", "account_id": "acme", "url": "https://example.com/", **destination}
         )
     workspace.apply(9, "property", "p1", {"id": "p1", "name": "P"})
-    return Postbacks(workspace, 4)
+    return Postbacks(workspace)
 
 
 def entry(**more):
@@ -32,7 +41,7 @@ def entry(**more):
 
 def requests(made, event=None, found=None, own=None, superseded=()):
     out = Outputs()
-    made.request({**EVENT, **(event or {})}, {**FOUND, **(found or {})}, own if own is not None else entry(), list(superseded), out)
+    made.request({**EVENT, **(event or {})}, BODY, {**FOUND, **(found or {})}, own if own is not None else entry(), list(superseded), out)
     assert {topic for topic, *_ in out} <= {POSTBACKS.name}
     return [orjson.loads(value) for _, _, _, value, _ in out]
 
@@ -44,8 +53,17 @@ def test_a_request_has_what_delivery_and_its_log_need():
         "postback_id": "e1-0-1.d1.1", "kind": "conversion", "restates_event_id": None, "event_id": "e1-0-1", "revision": 1, "destination_id": "d1",
         "integration_id": "meta-1", "click_id": "K", "ct": "sale", "conversion_name": "Purchase", "value": "5", "currency": "USD",
         "transaction_id": "T1", "campaign_id": "c1", "traffic_source_id": "ads", "account_id": "acme", "property_id": "p1", "event_ms": 7,
-        "settings_version": 9,
+        "settings_version": 9, "follows": None, "requested_ms": 8, "parameters": {"sub1": "a"}, "click": {"i": "9.9.9.9", "q": {"gclid": "G"}}, "click_ms": 3,
+        "external_id_parameter": "gclid",
     }  # fmt: skip
+
+
+def test_a_person_is_told_as_a_platform_takes_it():
+    """Hashes, and only to a platform: the address itself is nowhere in a request."""
+    meta = {"kind": "conversion_api", "url": "https://example.com/", "meta": {"pixel_id": "1", "access_token": "t"}}
+    [request] = requests(postbacks({"id": "d1", **meta}))
+    assert request["user"] == {"email": "71d4f55f72fa128dfb468a1a3901507c804b74316488744d769d7f4b16696476"}
+    assert "ann@example.com" not in str(request)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +108,7 @@ def test_another_click_is_a_restatement():
     own["r"] = 2
     [request] = requests(made, own=own, found={"click_id": "L"})
     assert (request["kind"], request["restates_event_id"], request["postback_id"]) == ("restatement", "e1-0-1", "e1-0-1.d1.2")
+    assert request["follows"] == "e1-0-1.d1.1"
 
 
 def test_an_earlier_payload_that_healed_restates_the_later_one():
@@ -108,7 +127,7 @@ def test_only_who_was_told_gets_a_restatement():
     assert [(request["destination_id"], request["kind"]) for request in said] == [("d1", "restatement"), ("d2", "conversion")]
 
 
-@pytest.mark.parametrize("other", [entry(id="e1-0-0", i="T|Lead|T1", p=["d1"]), entry(id="e1-0-0", p=["d2"]), entry(id="e1-0-0")])
+@pytest.mark.parametrize("other", [entry(id="e1-0-0", i="T|Lead|T1", p={"d1": "x"}), entry(id="e1-0-0", p={"d2": "x"}), entry(id="e1-0-0")])
 def test_what_is_no_restatement(other):
     """Another identity, another destination, one that nobody was told of."""
     [request] = requests(postbacks({"id": "d1"}), superseded=[other])
