@@ -27,6 +27,7 @@ MODULES = {
     "ledger": "streams.runtime.roles",
     "attribution": "streams.runtime.roles",
     "sink": "sinks.role",
+    "console": "console.server.role",
 }
 ROLES = tuple(MODULES)
 

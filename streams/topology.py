@@ -61,7 +61,7 @@ INGEST = Role("ingest", "receives payloads and clicks over HTTP, answers after t
 LEDGER = Role("ledger", "judges payloads: parse, classify, dedup, settle", (PAYLOADS, MATCHES), (EVENTS, LOOKUPS, POSTBACKS), LEDGER_STATE)
 ATTRIBUTION = Role("attribution", "finds the click of a conversion", (VISITS, LOOKUPS), (LOOKUPS, MATCHES), ATTRIBUTION_STATE)
 SINK = Role("sink", "writes rows to ClickHouse", (EVENTS, VISITS, ACTIVITY, ATTEMPTS), ())
-CONSOLE = Role("console", "the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY))
+CONSOLE = Role("console", "pages, API and the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY))
 
 ROLES = (INGEST, LEDGER, ATTRIBUTION, SINK, CONSOLE)
 DEAD_LETTERS = tuple(dead_letters(t) for role in (LEDGER, ATTRIBUTION, SINK) for t in role.inputs)
