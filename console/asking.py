@@ -32,17 +32,27 @@ LIMITS: Mapping[str, Any] = {
 class Asker:
     """One database, connected at the first question. Used from one event loop."""
 
-    def __init__(self, settings: ClickHouseSettings) -> None:
+    def __init__(self, settings: ClickHouseSettings, user: str = "", password: str = "") -> None:
+        """`user`: another one than that of the settings."""
         self._settings = settings
+        self._user = (user, password) if user else (settings.user, settings.password.get_secret_value())
         self._client: Any = None
         self._connecting = asyncio.Lock()
 
     async def rows(self, question: Question, limit_s: float = QUESTION_S) -> list[dict[str, Any]]:
         """Return the rows of a question. Unavailable when ClickHouse is away or slower than the limit; QueryRefused when it will not."""
+        return list((await self._asked(question, limit_s)).named_results())
+
+    async def text(self, question: Question, limit_s: float = QUESTION_S) -> str:
+        """Return the answer as text, which is how statements other than SELECT answer."""
+        pieces = [piece async for piece in await self.stream(question, "TabSeparatedRaw", {"max_execution_time": limit_s})]
+        return b"".join(pieces).decode(errors="replace")
+
+    async def _asked(self, question: Question, limit_s: float) -> Any:
         try:
             async with asyncio.timeout(limit_s + 1):
                 client = await self._connected()
-                answer = await client.query(
+                return await client.query(
                     question.sql, parameters=dict(question.values), settings={**LIMITS, "max_execution_time": limit_s}
                 )
         except TimeoutError as error:
@@ -51,7 +61,6 @@ class Asker:
             ) from error
         except (ClickHouseError, OSError, aiohttp.ClientError) as error:
             raise self._sorted(error) from error
-        return list(answer.named_results())
 
     async def one(self, question: Question, limit_s: float = QUESTION_S) -> dict[str, Any] | None:
         """Return the first row, or None."""
@@ -88,8 +97,8 @@ class Asker:
             if self._client is None:
                 self._client = await clickhouse_connect.get_async_client(
                     dsn=f"{self._settings.url.rstrip('/')}/{self._settings.database}",
-                    username=self._settings.user,
-                    password=self._settings.password.get_secret_value(),
+                    username=self._user[0],
+                    password=self._user[1],
                     autogenerate_session_id=False,
                     connect_timeout=CONNECT_S,
                     send_receive_timeout=LONGEST_S,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploy.local.ports import is_free, require_free
+from sinks.read_only import QUERY_USER
 from streams.runtime import settings as all_settings
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings import Settings
@@ -57,6 +58,7 @@ def make(ports: Ports) -> Plan:
         environment["KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{kafka_port}"
     if clickhouse_port:
         environment["CLICKHOUSE__URL"] = f"http://127.0.0.1:{clickhouse_port}"
+        environment["CLICKHOUSE__QUERY_USER"] = QUERY_USER
     for name, port in (("INGEST__PORT", ports.ingest), ("CONSOLE__PORT", ports.console), ("METRICS_PORT", ports.metrics)):
         if port:
             environment[name] = str(port)
