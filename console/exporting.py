@@ -12,82 +12,32 @@ written by the server at its end, whose summary says how many. A count(*) before
 # ruff: noqa: S608 - only names of views and columns of our own are pasted into SQL here; values are parameters
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from console import filters
+from console.listing import Accounts, Given, Question, condition
+from console.lists import Listed, columns_of
 from console.warehouse import Warehouse
-from schemas.policies import KIND_WORDS
-from sinks.pages import VIEW_STATUSES
 from sinks.schema import Column
-from sinks.tables import TABLES
-from sinks.views import VIEWS
-from streams.runtime.errors import BadSettings, Unavailable
+from streams.runtime.errors import Unavailable
 
 FORMATS = {"csv": "CSVWithNames", "parquet": "Parquet", "ndjson": "JSONEachRow"}
 TEXTS = ("csv", "ndjson")
 FORMULA = r"^[=+\\-@\\t\\r\\n＝＋－＠]"
 PIECE_BYTES = 1 << 18
-SORT_BYTES = 512 << 20  # of memory; a larger list is sorted on disk
-
-_RANGE = {"since": "{time} >= toDateTime64({{since:String}}, 3, 'UTC')", "until": "{time} < toDateTime64({{until:String}}, 3, 'UTC')"}
-
-
-def _range(time: str) -> dict[str, str]:
-    return {name: condition.format(time=time) for name, condition in _RANGE.items()}
+SETTINGS: Mapping[str, Any] = {
+    "max_bytes_before_external_sort": 512 << 20,  # of memory; a larger list is sorted on disk
+    "output_format_parquet_string_as_string": 1,
+    "format_csv_null_representation": "",  # \\N means nothing to a spreadsheet
+}
 
 
-class Listed(NamedTuple):
-    """A list that can be exported: the view, its order, its filters."""
-
-    view: str
-    order: str
-    conditions: filters.Conditions
-
-
-_CLICKS = {name: filters.EVENTS[name] for name in ("campaign", "traffic_source", "property")}
-LISTS = (
-    Listed("events", "received_at, event_id", filters.EVENTS),
-    Listed(
-        "integration_events",
-        "created_date, event_id",
-        {"view_status": "status = {view_status:String}", "type": "type = {type:String}", **_range("created_date")},
-    ),
-    Listed("system_logs", "received_at, id", {"event_type": "event_type = {event_type:String}", **_CLICKS, **_range("received_at")}),
-    Listed("visits", "received_at, visit_id", {"type": "kind = {type:String}", **_CLICKS, **_range("received_at")}),
-    Listed("postbacks", "postback_time, postback_id", {"property": filters.EVENTS["property"], **_range("postback_time")}),
-    Listed("activity", "changed_at, activity_id", filters.ACTIVITY),
-)
-
-
-def listed(name: str) -> Listed:
-    """Return a list by its name. BadSettings when there is none."""
-    for found in LISTS:
-        if found.view == name:
-            return found
-    raise BadSettings(f"There is no list {name!r}.", f"The lists are: {', '.join(found.view for found in LISTS)}.")
-
-
-def statement(found: Listed, form: str, given: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Return the SELECT of an export and its parameters. BadSettings for a filter that the list does not have."""
-    foreign = [name for name, value in given.items() if value and name not in found.conditions]
-    if foreign:
-        known = ", ".join(f"--{name.replace('_', '-')}" for name in found.conditions)
-        raise BadSettings(f"{found.view} has no filter --{foreign[0].replace('_', '-')}.", f"Its filters are: {known}.")
-    words = dict(given)
-    if found.view == "integration_events":  # the page's words
-        words["type"] = KIND_WORDS.get(given.get("type", ""), given.get("type", ""))
-        words["view_status"] = VIEW_STATUSES.get(given.get("view_status", ""), given.get("view_status", ""))
-    condition, values = filters.where(found.conditions, words)
-    columns = ", ".join(_expression(column, form) for column in columns_of(found.view))
-    return f"SELECT {columns} FROM {found.view} AS listed WHERE {condition} ORDER BY {found.order}", values
-
-
-def columns_of(view: str) -> list[Column]:
-    """Return the columns of a list, without its place in our log."""
-    (columns,) = [each.columns for each in (*TABLES, *VIEWS) if each.name == view]
-    return [column for column in columns if column.name not in {"log_partition", "log_offset", "logged_at"}]
+def statement(found: Listed, form: str, given: Given, accounts: Accounts = None) -> Question:
+    """Return the question that is an export. BadSettings for a filter or a word that the list does not have."""
+    sql, values = condition(found, given, accounts)
+    columns = ", ".join(_expression(column, form) for column in columns_of(found, is_whole=True))
+    return Question(f"SELECT {columns} FROM {found.view} AS listed WHERE {sql} ORDER BY {found.time}, {found.key}", values)
 
 
 def _expression(column: Column, form: str) -> str:
@@ -106,14 +56,11 @@ class Export:
     """One export on its way: iterate over its pieces, then ask `row_count`."""
 
     def __init__(self, warehouse: Warehouse, sql: str, values: Mapping[str, Any], form: str) -> None:
-        settings: dict[str, Any] = {"max_bytes_before_external_sort": SORT_BYTES, "output_format_parquet_string_as_string": 1}
-        settings["format_csv_null_representation"] = ""  # \\N means nothing to a spreadsheet
-        if form not in TEXTS:
-            settings["wait_end_of_query"] = 1
+        wait = {} if form in TEXTS else {"wait_end_of_query": 1}
         self.row_count = 0
         self._form = form
         self._is_quoted = False
-        self._answer = warehouse.answer(sql, FORMATS[form], values, settings)
+        self._answer = warehouse.answer(sql, FORMATS[form], values, {**SETTINGS, **wait})
         if form not in TEXTS:
             self.row_count = self._answer.summary("result_rows")
 

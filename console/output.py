@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-import orjson
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from console import json_text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 
@@ -74,30 +75,13 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Decimal):
-        return money(value)
+        return json_text.money(value)
     return CONTROL.sub(_visible, str(value)).replace("\n", "␊")  # here, too: a table measures its cells before it renders them
-
-
-def money(value: Decimal) -> str:
-    """Return an amount without the zeros that a column's scale adds, and with two decimals at least: 49.90, 0.00125."""
-    text = f"{value:f}"
-    whole, _, decimals = text.partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}" if decimals else text
-
-
-def _plain(value: Any) -> Any:
-    """What orjson does not know by itself: money is text, so that no reader makes a float of it."""
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def dumps(value: Any, *, is_line: bool = False) -> str:
     """Return JSON: indented for one answer, a line of its own in a stream."""
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
-    return orjson.dumps(value, default=_plain, option=options if is_line else options | orjson.OPT_INDENT_2).decode()
+    return json_text.dump(value, is_line=is_line).decode()
 
 
 def show_json(value: Any) -> None:

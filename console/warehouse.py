@@ -4,6 +4,7 @@ Values travel as server-side parameters (`{name:Type}`), never inside the statem
 a statement that ClickHouse refuses is exit code 2: scripts treat the two differently.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from streams.runtime.settings import Settings
 T = TypeVar("T")
 
 
-READ_ONLY = {"readonly": 2}  # questions may bring settings of their own, never a write
+READ_ONLY = {"readonly": 1}  # what a person wrote is checked before it comes here, see sql.py; this is the second belt
 
 
 class Answer:
@@ -63,7 +64,7 @@ class Warehouse:
         """Return the answer in one of ClickHouse's formats, piece by piece: an export may be larger than memory."""
 
         def ask(client: Client) -> Iterator[bytes]:
-            return iter(client.raw_stream(statement, fmt=output_format, settings=READ_ONLY))
+            return iter(client.raw_stream(statement, fmt=output_format, settings=dict(READ_ONLY)))
 
         return self._guarded(ask)
 
@@ -98,20 +99,34 @@ class Warehouse:
         """Ask, and sort what went wrong into the two families that a caller can act on."""
         try:
             return ask(self._connected())
-        except OperationalError as error:
-            raise self._away(error) from error
-        except DatabaseError as error:
-            raise BadSettings(f"ClickHouse refused: {_first_line(error)}") from error
-        except ClickHouseError as error:
-            raise BadSettings(f"ClickHouse: {_first_line(error)}") from error
-        except OSError as error:
-            raise self._away(error) from error
+        except (ClickHouseError, OSError) as error:
+            raise sorted_error(error, self._settings.url) from error
 
-    def _away(self, error: Exception) -> Unavailable:
+
+def sorted_error(error: Exception, url: str) -> BadSettings | Unavailable:
+    """Return what an error of the client means: ClickHouse is away, or it refused the question."""
+    if isinstance(error, OperationalError | OSError):
         return Unavailable(
-            f"ClickHouse does not answer at {masked(self._settings.url)} ({_first_line(error)[:120]}).",
+            f"ClickHouse does not answer at {masked(url)} ({_first_line(error)[:120]}).",
             "Start it (`clicktrail up`) or set CLICKTRAIL_CLICKHOUSE__URL.",
         )
+    if isinstance(error, DatabaseError):
+        return QueryRefused(f"ClickHouse refused: {_first_line(error)}", code_of(error))
+    return BadSettings(f"ClickHouse: {_first_line(error)}")
+
+
+class QueryRefused(BadSettings):
+    """ClickHouse will not answer this question; `code` is its own number for the reason, 0 when it names none."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+        self.code = code
+
+
+def code_of(error: Exception) -> int:
+    """Return ClickHouse's number in an error's text."""
+    found = re.search(r"Code: (\d+)", str(error)) or re.search(r"\bcode (\d+)", str(error))
+    return int(found[1]) if found else 0
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ MODULES = {
     "attribution": "streams.runtime.roles",
     "delivery": "streams.delivery.role",
     "sink": "sinks.role",
+    "console": "console.server.role",
 }
 ROLES = tuple(MODULES)
 

@@ -163,6 +163,7 @@ class User(Entity):
     name: Name
     email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
     role: Annotated[Role, BeforeValidator(current_role)] = "viewer"
+    account_ids: list[Id] = Field(default_factory=list, description="only the events, visits and postbacks of these accounts; empty: all")
 
     @model_validator(mode="before")
     @classmethod

@@ -114,6 +114,7 @@ INTEGRATION_EVENTS = View(
         Column("message", "String", "Event message"),
         Column("details", "Map(String, String)", "Why, and the parameters with their values: name, e-mail and any other metadata, masked"),
         Column("event_id", "String", "Id of the event, for its details page"),
+        Column("account_id", WORD, "Account, for whoever may see only some"),
     ),
     f"""
 SELECT
@@ -122,7 +123,8 @@ SELECT
     CAST({_transform("view_status", VIEW_STATUSES, "''")}, 'LowCardinality(String)') AS status,
     {pii.sql_text(_MESSAGE)} AS message,
     mapConcat({_FACTS_SQL}, mapApply((k, v) -> (k, {pii.sql_value("k", "v")}), {_OTHERS})) AS details,
-    event_id
+    event_id,
+    account_id
 FROM events
 """,
 )

@@ -73,7 +73,7 @@ DELIVERY = Role(
     DELIVERY_STATE,
 )
 SINK = Role("sink", "writes rows to ClickHouse", (EVENTS, VISITS, ACTIVITY, ATTEMPTS), ())
-CONSOLE = Role("console", "the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY, DELIVERIES))
+CONSOLE = Role("console", "pages, API and the clicktrail command: settings, questions", (), (SETTINGS, ACTIVITY, DELIVERIES))
 
 ROLES = (INGEST, LEDGER, ATTRIBUTION, DELIVERY, SINK, CONSOLE)
 DEAD_LETTERS = tuple(dead_letters(t) for role in (LEDGER, ATTRIBUTION, DELIVERY, SINK) for t in role.inputs)

@@ -6,11 +6,7 @@ import orjson
 import typer
 
 from console import context, filters, output
-from schemas.entities import ENTITY_MODELS
-from schemas.workspace import SECTIONS
-from streams.runtime.errors import BadSettings, near_match
 
-ACTIONS = ("created", "updated", "deleted")
 JSON_COLUMNS = ("before", "after", "diff")
 COLUMNS = "activity_id, changed_at, author, action, entity, entity_id, reason, before, after, diff, settings_version"
 
@@ -27,7 +23,7 @@ def activity(
     """Show what was changed in the workspace, by whom and why."""
     from console.warehouse import Warehouse
 
-    given = {"entity": _entity(entity), "entity_id": entity_id, "action": _action(action), "author": author, "since": since}
+    given = {"entity": entity, "entity_id": entity_id, "action": action, "author": author, "from": since}
     condition, values = filters.where(filters.ACTIVITY, given)
     # Only conditions of our own stand in the text, values are parameters: hence the noqa.
     statement = f"SELECT {COLUMNS} FROM activity WHERE {condition} ORDER BY changed_at DESC, settings_version DESC LIMIT {{limit:UInt32}}"  # noqa: S608
@@ -46,19 +42,3 @@ def line(row: dict[str, Any]) -> dict[str, Any]:
 def _short(value: Any) -> str:
     text = output.dumps(value, is_line=True)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _entity(word: str) -> str:
-    """Return the entity's own name; the section of the workspace file ("campaigns") is understood too."""
-    singular = {section: name for name, section in SECTIONS.items()}
-    found = singular.get(word, word)
-    if found and found not in ENTITY_MODELS:
-        known = list(ENTITY_MODELS)
-        raise BadSettings(f"{word!r} is no entity.", near_match(word, known) or f"The entities are: {', '.join(known)}.")
-    return found
-
-
-def _action(word: str) -> str:
-    if word and word not in ACTIONS:
-        raise BadSettings(f"{word!r} is no action.", near_match(word, list(ACTIONS)) or f"The actions are: {', '.join(ACTIONS)}.")
-    return word

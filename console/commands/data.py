@@ -1,14 +1,11 @@
 """`clicktrail sql` and `migrate`: the database."""
 
-import re
 import sys
 from typing import Annotated
 
 import typer
 
 from console import context, output
-
-OWN_FORMAT = re.compile(r"(?is)\sFORMAT\s+(\w+)\s*$")
 
 
 def sql(
@@ -17,14 +14,14 @@ def sql(
     as_json: output.AsJson = False,
 ) -> None:
     """Ask the configured ClickHouse. Without --format: a table on a terminal, tab-separated values in a pipe."""
+    from console.sql import checked
     from console.warehouse import Warehouse
 
-    text = (sys.stdin.read() if statement == "-" else statement).strip().rstrip(";")
-    own = OWN_FORMAT.search(text)
-    if own:  # the client adds the clause itself, and two of them are a syntax error
-        text, format_ = text[: own.start()], format_ or own[1]
-    chosen = format_ or ("JSONEachRow" if as_json else "PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames")
-    for piece in Warehouse(context.load()).stream(text, chosen):
+    settings = context.load()
+    warehouse = Warehouse(settings)
+    found = checked(warehouse, settings.clickhouse.database, sys.stdin.read() if statement == "-" else statement)
+    usual = "JSONEachRow" if as_json else "PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames"
+    for piece in warehouse.stream(found.question.sql, format_ or found.output_format or usual):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from console import context, output
+from console import context, filters, output
+from console.listing import Given
 from streams.runtime.errors import BadSettings, NotFound
 
 # Rows of several partitions arrive a little out of order: each look goes back this far and leaves out what it has shown.
@@ -20,9 +21,10 @@ BRIEFLY = ("event_id", "revision", "status", "reason", "message")
 NAMED = 5  # ids in a sentence
 
 
-def follow(ask: Any, filters: dict[str, str], first: int, *, is_following: bool, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
+def follow(ask: Any, given: Given, first: int, *, is_following: bool, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
     """Yield the last `first` verdicts, then each new one as it comes. `ask(statement, parameters)` returns rows."""
-    where = "".join(f" AND {name} = {{{name}:String}}" for name in filters)
+    condition, values = filters.where(filters.EVENTS, given)
+    where = f" AND {condition}"
     columns = (
         "event_id, revision, judged_at, source_id, type, status, reason, message, conversion_name, value, currency, click_id, match_kind"
     )
@@ -32,14 +34,14 @@ def follow(ask: Any, filters: dict[str, str], first: int, *, is_following: bool,
     since = f"SELECT {columns} FROM event_revisions WHERE {overlap}{where} ORDER BY judged_at, event_id LIMIT 10000"  # noqa: S608
     shown: deque[tuple[str, int]] = deque(maxlen=REMEMBERED)
     began = ask("SELECT now64(3) AS now", {})[0]["now"]
-    rows = list(reversed(ask(newest, {**filters, "limit": max(first, 1)})))
+    rows = list(reversed(ask(newest, {**values, "limit": max(first, 1)})))
     shown.extend((row["event_id"], row["revision"]) for row in rows)
     latest = rows[-1]["judged_at"] if rows else began
-    shown.extend((row["event_id"], row["revision"]) for row in ask(since, {**filters, "since": latest}) if row["judged_at"] <= latest)
+    shown.extend((row["event_id"], row["revision"]) for row in ask(since, {**values, "since": latest}) if row["judged_at"] <= latest)
     yield from rows[-first:] if first else []
     while is_following:
         known = set(shown)
-        for row in ask(since, {**filters, "since": latest}):
+        for row in ask(since, {**values, "since": latest}):
             key = (row["event_id"], row["revision"])
             if key not in known:
                 shown.append(key)
@@ -69,6 +71,8 @@ def tail(
     type_: Annotated[str, typer.Option("--type", help="The kind of source.")] = "",
     campaign: Annotated[str, typer.Option(help="A campaign's id.")] = "",
     traffic_source: Annotated[str, typer.Option(help="A traffic source's id.")] = "",
+    property_: Annotated[str, typer.Option("--property", help="A property's id.")] = "",
+    search: Annotated[str, typer.Option("--search", "-q", help="An id, whole, or its beginning and *.")] = "",
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many earlier rows to begin with.")] = 10,
     follow_: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for new rows.")] = True,
     style: Annotated[Literal["compact", "json"], typer.Option("--output", help="One line each, for people or for programs.")] = "compact",
@@ -79,15 +83,10 @@ def tail(
     from streams.runtime import probes
 
     given = {
-        "status": status,
-        "view_status": view_status.lower(),
-        "reason": reason,
-        "source_id": source,
-        "type": type_,
-        "campaign_id": campaign,
-        "traffic_source_id": traffic_source,
-    }
-    filters = {name: value for name, value in given.items() if value}
+        "status": status, "view_status": view_status, "reason": reason, "source": source, "type": type_, "campaign": campaign,
+        "traffic_source": traffic_source, "property": property_, "q": search,
+    }  # fmt: skip
+    filters.where(filters.EVENTS, given)  # a word that does not exist is said before anybody is asked
     console, settings = output.stdout(), context.load()
     warehouse = Warehouse(settings)
 
@@ -98,7 +97,7 @@ def tail(
         return warehouse.rows(statement, parameters)
 
     try:
-        for row in follow(ask, filters, last, is_following=follow_):
+        for row in follow(ask, given, last, is_following=follow_):
             if as_json or style == "json":
                 print(output.dumps(row, is_line=True), flush=True)
             else:

@@ -14,7 +14,7 @@ from streams.runtime.errors import BadSettings
 
 def export(
     name: Annotated[
-        str, typer.Argument(metavar="LIST", help="events, integration_events, system_logs, visits, postbacks or activity.")
+        str, typer.Argument(metavar="LIST", help="events, integration_events, system_logs, visits, postbacks, activity or dead_letters.")
     ] = "events",
     form: Annotated[Literal["csv", "parquet", "ndjson", ""], typer.Option("--format", help="csv unless --json is given.")] = "",
     to: Annotated[str, typer.Option("--output", "-o", help="A file; without it, stdout.")] = "",
@@ -35,16 +35,16 @@ def export(
     as_json: output.AsJson = False,
 ) -> None:
     """Write a list with its filters as CSV, Parquet or NDJSON; says on stderr how many rows it wrote."""
-    from console import exporting
+    from console import exporting, lists
     from console.warehouse import Warehouse
 
     chosen = form or ("ndjson" if as_json else "csv")
     given = {
-        "status": status, "view_status": view_status.lower(), "reason": reason, "source": source, "type": type_, "event_type": event_type,
+        "status": status, "view_status": view_status, "reason": reason, "source": source, "type": type_, "event_type": event_type,
         "campaign": campaign, "traffic_source": traffic_source, "property": property_, "entity": entity, "action": action, "author": author,
-        "since": since, "until": until,
+        "from": since, "to": until,
     }  # fmt: skip
-    sql, values = exporting.statement(exporting.listed(name), chosen, given)
+    sql, values = exporting.statement(lists.listed(name), chosen, given)
     if chosen == "parquet" and not to and sys.stdout.isatty():
         raise BadSettings("Parquet is no text.", "Name a file with --output, or send it into a pipe.")
     found = exporting.Export(Warehouse(context.load()), sql, values, chosen)

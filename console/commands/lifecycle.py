@@ -176,7 +176,9 @@ def status(as_json: output.AsJson = False) -> None:
     elif found["state"] == "stopped":
         output.note(f"Nothing runs on {found['data_dir']}. Start it: clicktrail up")
     else:
-        output.show_table([{"what": name, "where": found[name]} for name in ("state", "pid", "data_dir", "ingest", "clickhouse", "kafka")])
+        output.show_table(
+            [{"what": name, "where": found[name]} for name in ("state", "pid", "data_dir", "console", "ingest", "clickhouse", "kafka")]
+        )
         output.stdout().print()
         output.show_table(found["processes"])
     if found["state"] == "stopped":

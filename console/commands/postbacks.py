@@ -11,17 +11,6 @@ from streams.delivery.orders import Place
 from streams.runtime.errors import BadSettings, near_match
 from streams.runtime.settings import Settings
 
-POSTBACKS: filters.Conditions = {
-    "destination": "destination_id = {destination:String}",
-    "state": "state = {state:String}",
-    "event": "event_id = {event:String}",
-    "click": "click_id = {click:String}",
-    "is_error": "is_error = {is_error:UInt8}",
-    "status_code": "status_code = {status_code:UInt16}",
-    "since": "postback_time >= toDateTime64({since:String}, 3, 'UTC')",
-    "until": "postback_time < toDateTime64({until:String}, 3, 'UTC')",
-}
-STATES = ("waiting", "held", "delivered", "failed", "not_sent")
 COLUMNS = (
     "postback_id", "click_id", "postback_time", "is_error", "error_message", "status_code", "postback_url", "ct", "integration_id",
     "destination_id", "kind", "state", "attempts", "next_attempt_at", "event_id",
@@ -46,7 +35,7 @@ Reason = Annotated[str, typer.Option(help="Why, for the activity log.")]
 
 def ls(
     destination: Destination = "",
-    state: Annotated[str, typer.Option(help=f"{', '.join(STATES)}.")] = "",
+    state: Annotated[str, typer.Option(help=f"{', '.join(filters.STATES)}.")] = "",
     is_failed: Annotated[bool, typer.Option("--errors", help="Only those with an error.")] = False,
     click: Annotated[str, typer.Option(help="Of this click.")] = "",
     event: Annotated[str, typer.Option(help="Of this event.")] = "",
@@ -55,12 +44,10 @@ def ls(
     as_json: output.AsJson = False,
 ) -> None:
     """List postbacks with their last attempt, the newest first."""
-    if state and state not in STATES:
-        raise BadSettings(f"{state!r} is no state.", near_match(state, list(STATES)) or f"The states are: {', '.join(STATES)}.")
     given = {
         "destination": destination,
         "state": state,
-        "click": click,
+        "click_id": click,
         "event": event,
         "since": since,
         "is_error": "1" if is_failed else "",
@@ -178,7 +165,7 @@ def resume(
 
 def found(warehouse: Warehouse, given: dict[str, str], columns: tuple[str, ...], limit: int | None) -> list[dict[str, Any]]:
     """Return postbacks by filters, the newest first."""
-    condition, values = filters.where(POSTBACKS, given)
+    condition, values = filters.where(filters.POSTBACKS, given)
     statement = f"SELECT {', '.join(columns)} FROM postbacks WHERE {condition} ORDER BY postback_time DESC, postback_id"  # noqa: S608 - names and conditions of our own
     return warehouse.rows(statement + (" LIMIT {limit:UInt32}" if limit else ""), {**values, **({"limit": limit} if limit else {})})
 

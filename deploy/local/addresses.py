@@ -16,6 +16,7 @@ def show_addresses(plan: Plan, progress: Progress, *, has_demo: bool) -> None:
     """Print where everything is, and a line that works as pasted: a conversion for the demo, or how to begin without it."""
     settings, command = plan.settings, _command()
     facts = [
+        ("Console", settings.console_url()),
         ("Ingest", settings.ingest_url()),
         ("ClickHouse", settings.clickhouse.url),
         ("Kafka", settings.kafka.bootstrap_servers),

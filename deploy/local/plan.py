@@ -12,11 +12,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploy.local.ports import is_free, require_free
+from sinks.read_only import QUERY_USER
 from streams.runtime import settings as all_settings
 from streams.runtime.role_ports import port_of
 from streams.runtime.settings import Settings
 
-ROLES = ("ingest", "ledger", "attribution", "delivery", "sink")
+ROLES = ("ingest", "ledger", "attribution", "delivery", "sink", "console")
 """One process each, so that each dies and comes back alone. (Ledger and attribution in one process would save 80 MB and a second of CPU
 at the start; but they share both cores under load, and one event loop is one core.)"""
 
@@ -51,10 +52,13 @@ def make(ports: Ports) -> Plan:
     kafka_port = ports.kafka or _own_port("KAFKA__BOOTSTRAP_SERVERS", settings.kafka.bootstrap_servers, 9092)
     clickhouse_port = ports.clickhouse or _own_port("CLICKHOUSE__URL", settings.clickhouse.url, 8123)
     environment = {"DATA_DIR": str(settings.data_dir.absolute())}
+    if all_settings.source_of(f"{all_settings.PREFIX}CONSOLE__LOGIN") == "default":
+        environment["CONSOLE__LOGIN"] = "local"  # on the loopback, for the person in front of it: console/server/gate.py
     if kafka_port:
         environment["KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{kafka_port}"
     if clickhouse_port:
         environment["CLICKHOUSE__URL"] = f"http://127.0.0.1:{clickhouse_port}"
+        environment["CLICKHOUSE__QUERY_USER"] = QUERY_USER
     for name, port in (("INGEST__PORT", ports.ingest), ("CONSOLE__PORT", ports.console), ("METRICS_PORT", ports.metrics)):
         if port:
             environment[name] = str(port)
@@ -75,6 +79,7 @@ def _own_port(name: str, address: str, default: int) -> int | None:
 def check_ports(plan: Plan) -> None:
     """Raise PortTakenError, naming who has the port and the flag that avoids it."""
     wanted = [(plan.kafka_port, "--kafka-port"), (plan.clickhouse_port, "--clickhouse-port"), (plan.settings.ingest.port, "--ingest-port")]
+    wanted += [(plan.settings.console.port, "--console-port")]
     wanted += [(port_of(plan.settings, role), "--metrics-port") for role in ROLES]
     for port, flag in wanted:
         if port:

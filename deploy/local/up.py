@@ -114,7 +114,7 @@ class Up:
             self._look_after()
             if time.monotonic() - began > READY_S:
                 raise Unavailable(f"Not ready after {READY_S:g} s: {', '.join(waiting)}.", f"See {self._shown(self._plan.data_dir)}/logs.")
-        self._progress.done(f"Roles: {', '.join(plan.ROLES)}", self._plan.settings.ingest_url(), time.monotonic() - began)
+        self._progress.done(f"{len(plan.ROLES)} roles, console included", self._plan.settings.ingest_url(), time.monotonic() - began)
 
     def is_ready(self, role: str) -> bool:
         """Ask a role's health page. An ingest that still spools is ready for senders, not for a newcomer who wants an event's id."""

@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, required=True, help="the folder that keeps the tables; one process may own it")
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--host", default="127.0.0.1", help=f"set {PASSWORD_VARIABLE} in the environment before leaving the loopback")
+    parser.add_argument("--name", action="append", default=[], help="a host name that it may be asked by; on the loopback none is needed")
     parser.add_argument("--max-body-bytes", type=int, default=1 << 30, help="largest request, after decompression (default 1 GiB)")
     return parser.parse_args()
 
@@ -71,7 +72,8 @@ def main() -> int:
     except RuntimeError as error:
         print(f"The embedded ClickHouse engine does not start in {folder.engine}: {error}", file=sys.stderr)
         return 3
-    server = Server(engine, folder.spool, options.max_body_bytes, os.environ.get(PASSWORD_VARIABLE, ""))
+    names = (*options.name, *([options.host] if options.host != "0.0.0.0" else ["*"]))  # noqa: S104 - any name, as it listens on any address
+    server = Server(engine, folder.spool, options.max_body_bytes, os.environ.get(PASSWORD_VARIABLE, ""), names)
     import uvloop
 
     uvloop.run(serve(server, options.host, options.port))

@@ -24,6 +24,7 @@ and `SELECT 1` 2.7 ms (both about twice that when everything else on the two cor
 import contextlib
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # it needs us to fill its tables
     from sinks.embedded.external import ExternalTable
 
 PIECE_BYTES = 1 << 20
+_EXPLAIN_AST = re.compile(rb"(?is)(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s|--[^\n]*\n|/\*.*?\*/)+AST\b")
 # What a server differs in from chDB's defaults: rows are acknowledged when they are in a part (async inserts can lose them,
 # 5-reliability), a bare expression is no query, and no function shows the process's insides.
 _CONNECTION = "?async_insert=0&implicit_select=0&allow_introspection_functions=0"
@@ -132,9 +134,20 @@ def prepare(connection: Any, job: Job) -> None:
 
 def read(connection: Any, body: bytes, tail: bytes, pipe: int) -> Done:
     """Run a query whose rows go into the pipe; `tail` is its FORMAT clause. The caller closes the pipe."""
+    if _EXPLAIN_AST.match(body):
+        return _read_tree(connection, body, tail, pipe)
     statement = body + f"\nINTO OUTFILE '/dev/fd/{pipe}' TRUNCATE ".encode() + tail
     with engine_errors():
         return _counted(connection.query(statement, "TabSeparated"))
+
+
+def _read_tree(connection: Any, body: bytes, tail: bytes, pipe: int) -> Done:
+    """EXPLAIN AST takes whatever stands behind it for a part of what it explains, INTO OUTFILE too; its answer is small."""
+    with engine_errors():
+        result = connection.query(body.decode(), tail.decode().split()[1] if tail.strip() else "TabSeparated")
+    with os.fdopen(os.dup(pipe), "wb") as file:
+        file.write(result.bytes() or b"")
+    return _counted(result)
 
 
 def run(connection: Any, statement: bytes, default_format: str) -> Done:

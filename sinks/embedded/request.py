@@ -30,6 +30,7 @@ class Wish:
 
     query: str
     query_id: str
+    user: str
     database: str | None
     default_format: str
     settings: dict[str, str] = field(default_factory=dict)
@@ -52,6 +53,7 @@ def read(method: str, url: Mapping[str, str], headers: Mapping[str, str]) -> Wis
     is_encoded = _is_on(url, "enable_http_compression")
     return Wish(
         query=url.get("query", ""),
+        user=_credentials(url, headers)[0],
         query_id=url.get("query_id") or headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4()),
         database=url.get("database") or headers.get("X-ClickHouse-Database") or None,
         default_format=_format(url.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"),
@@ -72,18 +74,24 @@ def authenticate(url: Mapping[str, str], headers: Mapping[str, str], password: s
     """Compare the password, which comes as parameter, header or Basic; without a configured one everybody is the default user."""
     if not password:
         return
-    given, user = url.get("password"), url.get("user") or "default"
+    user, given = _credentials(url, headers)
+    if not hmac.compare_digest((given or "").encode(), password.encode()):
+        text = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
+        raise ServerError(AUTHENTICATION_FAILED, text)
+
+
+def _credentials(url: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str | None]:
+    """The user, and the password as it was given."""
+    user, given = url.get("user") or headers.get("X-ClickHouse-User") or "default", url.get("password")
     if given is None:
-        given, user = headers.get("X-ClickHouse-Key"), headers.get("X-ClickHouse-User") or user
+        given = headers.get("X-ClickHouse-Key")
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     if given is None and scheme.lower() == "basic":
         try:
             user, _, given = base64.b64decode(token, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             given = None
-    if not hmac.compare_digest((given or "").encode(), password.encode()):
-        text = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
-        raise ServerError(AUTHENTICATION_FAILED, text)
+    return user or "default", given
 
 
 def _format(name: str) -> str:

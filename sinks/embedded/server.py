@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from sinks.embedded import body, external, request, statement
+from sinks.embedded import body, external, request, restricted, statement
 from sinks.embedded.answer import Answer
 from sinks.embedded.blocks import BlockDecoder
 from sinks.embedded.encodings import Decoder
@@ -24,19 +24,24 @@ from sinks.embedded.queries import Queries
 from sinks.embedded.request import Wish
 from sinks.embedded.sessions import Session, Sessions
 from sinks.embedded.statement import Statement
+from sinks.read_only import QUERY_USER
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHORT_BYTES = 16 << 10  # tokenized in 1 ms; longer ones must not hold the loop
 
 
 class Server:
     """The handlers over one engine."""
 
-    def __init__(self, engine: Engine, spool: Path, max_body_bytes: int, password: str = "") -> None:
+    def __init__(self, engine: Engine, spool: Path, max_body_bytes: int, password: str = "", hosts: tuple[str, ...] = ()) -> None:
+        """`hosts`: further names under which the endpoint may be asked, beside those of the loopback."""
         self.queries = Queries(engine, spool)
         self._engine = engine
         self._spool = spool
         self._max_body_bytes = max_body_bytes
         self._password = password
+        self._hosts = {*LOOPBACK, *hosts}
+        self._restricted = restricted.Restricted(engine)
         self._sessions = Sessions()
 
     def app(self) -> web.Application:
@@ -57,7 +62,7 @@ class Server:
         """Any statement, or "Ok." for a request without one."""
         with contextlib.closing(Answer(http, self._engine, self._spool)) as answer:
             try:
-                refuse_foreign_page(http)
+                refuse_foreign_page(http, self._hosts)
                 request.authenticate(http.query, http.headers, self._password)
                 if http.method != "POST" and not http.query.get("query"):
                     return await _ok(http)
@@ -92,6 +97,9 @@ class Server:
         head = text.read(body.HEAD_BYTES)
         parsed = _parsed(head, text) if len(head) < _SHORT_BYTES else await asyncio.to_thread(_parsed, head, text)
         answer.format = parsed.format or wish.default_format
+        if wish.user == QUERY_USER:
+            job.settings |= restricted.SETTINGS  # here, as fields of a form may have brought others
+            await asyncio.to_thread(self._restricted.check, job, session, parsed, text)
         if parsed.kind == "read":
             await self.queries.read(job, session, parsed, answer)
             return
@@ -110,8 +118,13 @@ class Server:
         return await body.collect(query, pieces, decoder, self._spool, self._max_body_bytes)
 
 
-def refuse_foreign_page(http: web.Request) -> None:
-    """A web page of somebody else must not reach us through the user's browser: without a password that would be enough."""
+def refuse_foreign_page(http: web.Request, hosts: set[str]) -> None:
+    """A web page of somebody else must not reach us through the user's browser: without a password that would be enough.
+
+    Its origin gives it away, unless its own name leads to us (DNS rebinding): then it is the name that nobody here goes by.
+    """
+    if (urlsplit(f"//{http.host}").hostname or "") not in hosts and "*" not in hosts:
+        raise ServerError(ACCESS_DENIED, f"This endpoint does not go by the name {http.host[:100]}; start it with --name to let it")
     origin = http.headers.get("Origin")
     if origin and urlsplit(origin).netloc != http.host:
         raise ServerError(ACCESS_DENIED, f"Requests from pages of {origin} are refused")

@@ -9,13 +9,13 @@ REQUEST_BYTES = 2048  # what a request costs beside its body
 
 
 class Bucket:
-    """A token bucket: `rate_per_s` on average, one second's worth (at least one) at once."""
+    """A token bucket: `rate_per_s` on average, `burst` at once (one second's worth, and at least one, unless it says more)."""
 
     __slots__ = ("_full", "_level", "_rate", "_then")
 
-    def __init__(self, rate_per_s: float) -> None:
+    def __init__(self, rate_per_s: float, burst: float = 1.0) -> None:
         self._rate = rate_per_s
-        self._full = max(rate_per_s, 1.0)
+        self._full = max(rate_per_s, burst)
         self._level = self._full
         self._then = monotonic()
 

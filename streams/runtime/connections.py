@@ -84,6 +84,10 @@ class ClickHouseSettings(Group):
     database: str = Field(default="clicktrail", description="database of the tables and views")
     user: str = Field(default="default", description="user of the sink and of queries")
     password: SecretStr = Field(default=SecretStr(""), description="its password")
+    query_user: str = Field(
+        default="", description="user of the SQL that people write, with grants to read only (sinks/ddl/users); empty: the user above"
+    )
+    query_password: SecretStr = Field(default=SecretStr(""), description="its password")
     cluster: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9_{}.-]*$",

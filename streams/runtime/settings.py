@@ -61,6 +61,11 @@ class ConsoleSettings(Group):
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8701, ge=0, le=65535, description="port to listen on")
     public_url: str = Field(default="", description="address that people use, for links in answers; empty: http://host:port")
+    login: Literal["required", "local"] = Field(
+        default="required", description="local: whoever sits at this machine needs no login; only on a loopback address, `up` sets it"
+    )
+    requests_per_s: float = Field(default=50, gt=0, description="of one user, on average; more are answered 429")
+    logins_per_minute: float = Field(default=10, gt=0, description="tries of one address; more are answered 429")
 
 
 class FileValues(PydanticBaseSettingsSource):

@@ -8,7 +8,7 @@ import io
 import orjson
 import pytest
 
-from console import exporting
+from console import exporting, lists
 from sinks import migrations
 from sinks.feeds import FEEDS
 from sinks.store import Store
@@ -172,8 +172,8 @@ async def test_what_is_not_there_is_a_finding_whoever_asks(clicktrail, arguments
     ("arguments", "said"),
     [
         (("evnts",), "no list 'evnts'"),
-        (("events", "--author", "ann"), "events has no filter --author"),
-        (("visits", "--view-status", "info"), "visits has no filter --view-status"),
+        (("events", "--author", "ann"), "There is no filter 'author' here"),
+        (("visits", "--view-status", "info"), "There is no filter 'view_status' here"),
         (("events", "--since", "tomorrow"), "is no time"),
         (("events", "--format", "xlsx"), "xlsx"),
     ],
@@ -225,8 +225,8 @@ def test_rows_are_counted_as_they_pass(form, pieces, count):
 
 
 def test_every_list_has_its_view_and_its_columns():
-    for found in exporting.LISTS:
-        assert exporting.columns_of(found.view)
-        assert exporting.statement(found, "csv", {"since": "24h", "until": "1h"})[1].keys() == {"since", "until"}
+    for found in lists.LISTS:
+        assert lists.columns_of(found, is_whole=True)
+        assert exporting.statement(found, "csv", {"since": "24h", "until": "1h"}).values.keys() == {"from", "to"}
     with pytest.raises(BadSettings):
-        exporting.listed("nothing")
+        lists.listed("nothing")

@@ -124,7 +124,7 @@ async def test_a_date_range_reaches_the_tables_behind_system_logs(rig):
 async def test_integration_events_has_the_columns_of_the_page(rig):
     """R01, R02, R05, R06, R07, R09: one list over all sources; date, type in words, status, message, details."""
     names = [name for name, *_ in rig.query("DESCRIBE integration_events")]
-    assert names == ["created_date", "type", "status", "message", "details", "event_id"]
+    assert names == ["created_date", "type", "status", "message", "details", "event_id", "account_id"]
     found = rig.query("SELECT event_id, type, status, message, created_date FROM integration_events ORDER BY event_id")
     assert [line[1:3] for line in found] == [
         ("API Call", "Success"), ("One Click Access", "Info"), ("Integration Script", "Failure"), ("API Call", "Success"),

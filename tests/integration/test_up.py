@@ -31,8 +31,8 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        kafka, clickhouse, ingest, metrics, *_ = free_ports(3 + len(ROLES))
-        self.ports = {"kafka": kafka, "clickhouse": clickhouse, "ingest": ingest, "metrics": metrics}
+        kafka, clickhouse, ingest, console, metrics, *_ = free_ports(4 + len(ROLES))
+        self.ports = {"kafka": kafka, "clickhouse": clickhouse, "ingest": ingest, "console": console, "metrics": metrics}
         # Four partitions instead of twelve: the same code, a third of the broker's work.
         self.environment = command_line.environment(DATA_DIR=folder, PARTITIONS=4) | {"NO_COLOR": "1"}
 

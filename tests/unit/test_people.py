@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 
 from console import filters, people
-from console.commands import activity
 from streams.runtime.errors import BadSettings
 from streams.runtime.settings_diff import hide_secrets
 from streams.runtime.settings_store import Change
@@ -99,21 +98,29 @@ def test_what_is_no_time_is_refused(text):
 
 
 def test_only_the_filters_that_are_set_count():
-    assert filters.where(filters.ACTIVITY, {"entity": "", "author": "ann"}) == ("author = {author:String}", {"author": "ann"})
+    found = filters.where(filters.ACTIVITY, {"entity": "", "author": "ann"})
+    assert found == ("author IN {author:Array(String)}", {"author": ["ann"]})
     assert filters.where(filters.ACTIVITY, {}) == ("1", {})
 
 
 @pytest.mark.parametrize(
-    ("word", "found"), [("campaign", "campaign"), ("campaigns", "campaign"), ("affiliate_networks", "affiliate_network"), ("", "")]
+    ("word", "found"),
+    [("campaign", "campaign"), ("campaigns", "campaign"), ("affiliate_networks", "affiliate_network"), ("Source", "source")],
 )
 def test_an_entity_is_named_in_one_or_in_many(word, found):
-    assert activity._entity(word) == found
+    assert filters.where(filters.ACTIVITY, {"entity": word})[1] == {"entity": [found]}
 
 
-def test_an_entity_or_action_that_is_none_is_refused_with_the_near_one():
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ({"entity": "campain"}, "Did you mean campaign?"),
+        ({"action": "create"}, "Did you mean created?"),
+        ({"autor": "ann"}, "Did you mean author?"),
+    ],
+)
+def test_a_filter_or_a_word_that_does_not_exist_is_refused_with_the_near_one(given, near):
+    """C07, C09."""
     with pytest.raises(BadSettings) as caught:
-        activity._entity("campain")
-    assert caught.value.remedy == "Did you mean campaign?"
-    with pytest.raises(BadSettings) as caught:
-        activity._action("create")
-    assert caught.value.remedy == "Did you mean created?"
+        filters.where(filters.ACTIVITY, given)
+    assert caught.value.remedy == near

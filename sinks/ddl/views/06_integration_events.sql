@@ -8,7 +8,8 @@ CREATE OR REPLACE VIEW integration_events ${ON_CLUSTER}
     `status` LowCardinality(String) COMMENT 'Info, Success or Failure',
     `message` String COMMENT 'Event message',
     `details` Map(String, String) COMMENT 'Why, and the parameters with their values: name, e-mail and any other metadata, masked',
-    `event_id` String COMMENT 'Id of the event, for its details page'
+    `event_id` String COMMENT 'Id of the event, for its details page',
+    `account_id` LowCardinality(String) COMMENT 'Account, for whoever may see only some'
 )
 AS SELECT
     event_time AS created_date,
@@ -16,6 +17,7 @@ AS SELECT
     CAST(transform(toString(view_status), ['info', 'success', 'failure'], ['Info', 'Success', 'Failure'], ''), 'LowCardinality(String)') AS status,
     replaceRegexpAll(if(reason = 'cant_find_refid', replaceRegexpOne(events.message, '[+]?[0-9][0-9 ()./-]{5,}([0-9]{2})$', '***\\1'), events.message), '([A-Za-z0-9])[A-Za-z0-9._%+\\-]*@([A-Za-z0-9\\-]+\\.)', '\\1***@\\2') AS message,
     mapConcat(mapFilter((k, v) -> v != '', map('Reason', toString(reason), 'Cause', ifNull(toString(sub_reason), ''), 'Source', toString(source_id), 'Conversion', ifNull(toString(conversion_name), ''), 'Value', trim(concat(ifNull(toString(value), ''), ' ', ifNull(toString(currency), ''))), 'Click id', ifNull(click_id, ''), 'Transaction id', ifNull(transaction_id, ''))), mapApply((k, v) -> (k, multiIf(v = '' OR match(v, '([A-Za-z0-9])[A-Za-z0-9._%+\\-]*@([A-Za-z0-9\\-]+\\.)'), replaceRegexpAll(v, '([A-Za-z0-9])[A-Za-z0-9._%+\\-]*@([A-Za-z0-9\\-]+\\.)', '\\1***@\\2'), match(lower(k), '(^|[._\\[\\] -])(phone|phone_?number|telephone|tel|mobile|msisdn|fax)\\]?(_?[0-9]+)?$'), replaceRegexpOne(v, '(?s)^.*?(.{0,2})$', '***\\1'), match(lower(k), '^name$|(^|[._\\[\\] -])((first|last|full|sur|middle|family|given)_?name|(customer|user|member|referral|referrer|billing|shipping|contact|buyer|client|payer)[._\\[\\] ]*name)\\]?(_?[0-9]+)?$'), replaceRegexpOne(v, '(?s)^(.?).*$', '\\1***'), match(lower(k), '(^|[._\\[\\] -])(ip|ip_?address|client_?ip|user_?ip|remote_?addr)\\]?(_?[0-9]+)?$'), replaceRegexpOne(v, '(?s)[0-9A-Fa-f]*[.:]?[0-9A-Fa-f]*$', '***'), match(lower(k), '(^|[._\\[\\] -])(address|street|zip|zip_?code|postal_?code|postcode|birth_?date|date_?of_?birth|birthday|dob|iban|card|card_?number|ssn)\\]?(_?[0-9]+)?$'), replaceRegexpOne(v, '(?s)^.*$', '***'), v)), mapFilter((k, v) -> k NOT IN ('Reason', 'Cause', 'Source', 'Conversion', 'Value', 'Click id', 'Transaction id'), parameters))) AS details,
-    event_id
+    event_id,
+    account_id
 FROM events
 COMMENT 'Integration events in Referral Rock\'s words';
