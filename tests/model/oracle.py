@@ -11,39 +11,46 @@ def bound(clicks):
     """Records of visits in log order -> clicks: the first of a click id is the click, what later ones collect is found by it."""
     found = {}
     for c in clicks:
-        click = found.setdefault(c["id"], {**c, "email": set(), "phone": set()})
+        click = found.setdefault(c["id"], {**c, "email": set(), "phone": set(), "ip": set()})
         click["email"] |= c["email"]
         click["phone"] |= c["phone"]
+        click["ip"] |= c["ip"]
     return list(found.values())
 
 
-def find_click(payload, clicks, window):
-    """(click id, how) or (None, why-kind) by click id, else e-mail, else phone."""
-    fits = [c for c in clicks if c["property"] == payload["property"] and 0 <= payload["time"] - c["time"] <= window]
+def find_click(payload, clicks, policy):
+    """(click id, how) or (None, why-kind) by click id; else (or behind it, where the property falls back) e-mail, phone; else IP."""
+    fits = [c for c in clicks if c["property"] == payload["property"] and 0 <= payload["time"] - c["time"] <= policy["window"]]
+    best = min if policy["model"] == "first_click" else max
+    kinds = [kind for kind in ("email", "phone") if payload.get(kind)]
     if payload.get("cid"):
         mine = [c for c in clicks if c["id"] == payload["cid"]]
-        return (payload["cid"], "click_id") if mine and mine[0] in fits else (None, "unknown_click_id")
-    for kind in ("email", "phone"):
-        if payload.get(kind):
-            found = [c for c in fits if payload[kind] in c.get(kind, ())]
-            if found:
-                return max(found, key=lambda c: (c["time"], c["id"]))["id"], kind
-    if payload.get("email") or payload.get("phone"):
-        return None, "cant_find_refid"
-    return None, "no_click_id"
+        if mine and mine[0] in fits:
+            return payload["cid"], "click_id"
+        kinds = kinds if policy["fallback"] else []
+    elif not kinds and policy["ip"] and payload.get("ip"):
+        kinds = ["ip"]
+    for kind in kinds:
+        found = [c for c in fits if payload[kind] in c.get(kind, ())]
+        if found:
+            return best(found, key=lambda c: (c["time"], c["id"]))["id"], kind
+    if payload.get("cid"):
+        return None, "unknown_click_id"
+    return None, "no_click_id" if not kinds else "no_ip_match" if kinds == ["ip"] else "cant_find_refid"
 
 
-def judge(payloads, clicks, sources, window=30 * DAY):
+def judge(payloads, clicks, sources, policies):
     """Payloads of all homes in log order -> [(status, reason, click id, index of the original or parent, value)].
 
-    `sources`: source -> (dedup mode, dedup window in ms or None); a payload's `u` is when it was received.
+    `sources`: source -> (dedup mode, dedup window in ms or None); `policies`: property -> window and soonest time after a click in ms, model,
+    fallback, IP matching; a payload's `u` is when it was received.
     """
     rows = [None] * len(payloads)
     clicks = bound(clicks)
     first = {}  # identity -> index of the recorded conversion whose window is the latest
     recorded = []
     for at, p in enumerate(payloads):
-        rows[at] = first_look(p, at, payloads, clicks, window, first, sources)
+        rows[at] = first_look(p, at, payloads, clicks, policies[p["property"]], first, sources)
         if rows[at] and rows[at][0] == "ok":
             recorded.append(at)
     for at, p in enumerate(payloads):
@@ -67,10 +74,10 @@ def customer(p, sources):
     return p["email"] if sources[p["source"]][0] == "refer" else None
 
 
-def first_look(p, at, payloads, clicks, window, first, sources):
+def first_look(p, at, payloads, clicks, policy, first, sources):
     if p["status"] == "refunded" and not (p["test"] and not has_id(p)):
         return None  # judged beside its parent, when all parents are known
-    click, how = find_click(p, clicks, window)
+    click, how = find_click(p, clicks, policy)
     if p["test"] and not click:
         return ("discarded", "test_data", p.get("cid"), None)
     if p["status"] == "pending":
@@ -88,6 +95,8 @@ def first_look(p, at, payloads, clicks, window, first, sources):
         return ("discarded", "fraud_rule", p.get("cid"), first[referral])
     if click is None:
         return ("error", how, p.get("cid"), None)
+    if p["time"] - next(c["time"] for c in clicks if c["id"] == click) < policy["least"]:
+        return ("discarded", "fraud_rule", click, None)
     if sources[p["source"]][0] == "refer" and p["email"] and p["email"] == next(c["owner"] for c in clicks if c["id"] == click):
         return ("discarded", "fraud_rule", click, None)
     first[identity] = at

@@ -24,6 +24,10 @@ BASE = 1_760_000_000_000
 EXAMPLES = int(os.environ.get("HISTORIES", "300"))
 EMAILS = [f"u{i}@example.com" for i in range(3)]
 PHONES = ["+493012345", "+493099999"]
+IPS = ["203.0.113.1", "203.0.113.2"]
+PROPERTIES = ("p1", "p2", "p3")
+PLAIN = {"window": 30 * DAY, "model": "last_click", "fallback": False, "ip": False, "least": 0}
+POLICIES = {"p1": PLAIN, "p2": PLAIN, "p3": {"window": 20 * DAY, "model": "first_click", "fallback": True, "ip": True, "least": 8 * DAY}}
 
 
 SOURCES = {  # dedup mode, window in ms: each payload is received a millisecond or more after the one before
@@ -38,13 +42,20 @@ def dedup(mode, window):
     return {} if window is None else {"dedup": {"mode": mode, "transaction_window_days": window / DAY}}
 
 
+def attribution(policy):
+    return {
+        "window_days": policy["window"] / DAY, "model": policy["model"], "fallback_to_refs_on_unknown_click": policy["fallback"],
+        "ip_matching": policy["ip"], "min_click_to_conversion_s": policy["least"] / 1000,
+    }  # fmt: skip
+
+
 def workspace():
     made = Workspace()
     for version, (kind, name, value) in enumerate([
-        ("property", "p1", {}), ("property", "p2", {}),
+        *[("property", name, {"attribution": attribution(policy)}) for name, policy in POLICIES.items()],
         *[("source", f"{s}-{p}", {"kind": "postback", "property_id": p, "mapping": {
-            "click_id": "cid", "events": ["Purchase", "Lead"], "test": "test", "time": "time", "transaction_id": "tx"}, **dedup(*policy)})
-          for s, policy in SOURCES.items() for p in ("p1", "p2")],
+            "click_id": "cid", "events": ["Purchase", "Lead"], "test": "test", "time": "time", "transaction_id": "tx", "ip": "ip"}, **dedup(*policy)})
+          for s, policy in SOURCES.items() for p in PROPERTIES],
         ("destination", "d1", {"url": "https://example.com/?c={click_id}"}),
     ]):  # fmt: skip
         made.apply(version, kind, name, {"id": name, "name": name, **value})
@@ -55,17 +66,17 @@ WORKSPACE = workspace()
 
 clicks = st.lists(
     st.fixed_dictionaries({
-        "id": st.sampled_from("ABCDE"), "property": st.sampled_from(["p1", "p1", "p1", "p2"]), "time": st.integers(0, 12).map(lambda d: BASE + d * 4 * DAY),
+        "id": st.sampled_from("ABCDE"), "property": st.sampled_from(["p1", "p1", "p1", "p2", "p3", "p3"]), "time": st.integers(0, 12).map(lambda d: BASE + d * 4 * DAY), "ip": st.sets(st.sampled_from(IPS), max_size=1),
         "owner": st.sampled_from([None, None, *EMAILS]), "email": st.sets(st.sampled_from(EMAILS), max_size=2), "phone": st.sets(st.sampled_from(PHONES), max_size=1),
     }), max_size=6, unique_by=lambda c: (c["id"], c["time"]),
 )  # fmt: skip
 payloads = st.lists(
     st.fixed_dictionaries({
-        "source": st.sampled_from(["a", "a", "b", "brief", "add", "add", "edit", "edit", "create", "refer", "refer"]), "value": st.sampled_from([5, 7]), "property": st.sampled_from(["p1", "p1", "p1", "p2"]), "tx": st.sampled_from(["T1", "T2"]),
+        "source": st.sampled_from(["a", "a", "b", "brief", "add", "add", "edit", "edit", "create", "refer", "refer"]), "value": st.sampled_from([5, 7]), "property": st.sampled_from(["p1", "p1", "p1", "p2", "p3", "p3"]), "tx": st.sampled_from(["T1", "T2"]),
         "name": st.sampled_from(["Purchase", "Purchase", "Lead", "AddToCart"]),
         "status": st.sampled_from(["approved", "approved", "approved", "pending", "refunded"]),
         "cid": st.sampled_from([None, *"ABCDEZ"]), "email": st.sampled_from([None, *EMAILS]), "phone": st.sampled_from([None, *PHONES]),
-        "test": st.sampled_from([False, False, False, True]), "time": st.integers(8, 12).map(lambda d: BASE + d * 4 * DAY),
+        "ip": st.sampled_from([None, *IPS]), "test": st.sampled_from([False, False, False, True]), "time": st.integers(8, 12).map(lambda d: BASE + d * 4 * DAY),
     }), min_size=1, max_size=8,
 )  # fmt: skip
 
@@ -74,6 +85,7 @@ def receive_click(memory, click, now):
     identifiers = [("email", key("email", e, PII)) for e in sorted(click["email"])] + [
         ("phone", key("phone", p, PII)) for p in sorted(click["phone"])
     ]
+    identifiers += [("ip", key("ip", address, PII)) for address in sorted(click["ip"])]
     owner = [("email", key("email", click["owner"], PII))] if click["owner"] else []
     memory.visit({
         "owner": owner, "visit_id": f"v{click['id']}{click['time']}", "kind": "click", "account_id": "default", "property_id": click["property"], "click_id": click["id"],
@@ -91,7 +103,7 @@ def receive_payload(memory, p, now):
         "time": p["time"],
         "test": "1" if p["test"] else "0",
     }
-    body |= {name: p[name] for name in ("cid", "email", "phone") if p[name]}
+    body |= {name: p[name] for name in ("cid", "email", "phone", "ip") if p[name]}
     return memory.payload(f"{p['source']}-{p['property']}", orjson.dumps(body), received_ms=now)
 
 
@@ -131,14 +143,14 @@ def live_through(history, rng):
 crowded_clicks = st.lists(
     st.fixed_dictionaries({
         "id": st.sampled_from("AB"), "property": st.just("p1"), "time": st.just(BASE + 8 * 4 * DAY), "owner": st.sampled_from([None, None, EMAILS[0]]), "email": st.sets(st.sampled_from(EMAILS[:1])),
-        "phone": st.just(set()),
+        "phone": st.just(set()), "ip": st.just(set()),
     }), max_size=2, unique_by=lambda c: c["id"],
 )  # fmt: skip
 crowded_payloads = st.lists(
     st.fixed_dictionaries({
         "source": st.sampled_from(["a", "brief", "add", "add", "edit", "edit", "create", "refer", "refer"]), "value": st.sampled_from([5, 7]), "property": st.just("p1"),
         "tx": st.sampled_from(["T1", "T1", "T2"]), "name": st.just("Purchase"), "status": st.sampled_from(["approved"] * 4 + ["refunded"]),
-        "cid": st.sampled_from([None, "A", "A", "B", "Z"]), "email": st.sampled_from([None, EMAILS[0], EMAILS[0], EMAILS[1]]), "phone": st.none(),
+        "cid": st.sampled_from([None, "A", "A", "B", "Z"]), "email": st.sampled_from([None, EMAILS[0], EMAILS[0], EMAILS[1]]), "phone": st.none(), "ip": st.none(),
         "test": st.sampled_from([False] * 5 + [True]), "time": st.just(BASE + 9 * 4 * DAY),
     }), min_size=2, max_size=10,
 )  # fmt: skip
@@ -161,7 +173,7 @@ def check_history(clicks, payloads, rng):
     history = [("click", c) for c in clicks] + [("payload", p) for p in payloads]
     rng.shuffle(history)
     memory, seen = live_through(history, rng)
-    wanted = judge([p for p, _ in seen], [item for kind, item in history if kind == "click"], SOURCES)
+    wanted = judge([p for p, _ in seen], [item for kind, item in history if kind == "click"], SOURCES, POLICIES)
     ids = [f"e1-{record.partition}-{record.offset}" for _, record in seen]
     rows = memory.events()
     assert set(rows) == set(ids), "every payload has exactly one current row"
@@ -203,7 +215,7 @@ def check_postbacks(memory, rows):
 
 def test_the_same_history_twice_is_the_same_log():
     """Determinism: replaying the log reproduces the log, byte for byte."""
-    history = [("click", {"id": "A", "property": "p1", "time": BASE + 9 * 4 * DAY, "email": set(), "phone": set(), "owner": None})]
+    history = [("click", {"id": "A", "property": "p1", "time": BASE + 9 * 4 * DAY, "email": set(), "phone": set(), "ip": set(), "owner": None})]
     base = {
         "source": "a",
         "property": "p1",
@@ -214,6 +226,7 @@ def test_the_same_history_twice_is_the_same_log():
         "cid": "A",
         "email": None,
         "phone": None,
+        "ip": None,
         "test": False,
     }
     history += [("payload", {**base, "time": BASE + 10 * 4 * DAY}) for _ in range(3)]
@@ -227,13 +240,13 @@ def judged_in_chunks_of(chunk):
     for i in range(60):
         receive_click(
             memory,
-            {"id": f"K{i % 20}", "property": "p1", "time": BASE + i * DAY, "email": set(), "phone": set(), "owner": None},
+            {"id": f"K{i % 20}", "property": "p1", "time": BASE + i * DAY, "email": set(), "phone": set(), "ip": set(), "owner": None},
             BASE + 100 * DAY,
         )
     memory.run(lambda waiting: (waiting[0], chunk))
     for i in range(200):
         p = {"source": "a", "property": "p1", "tx": f"T{rng.randrange(90)}", "name": rng.choice(["Purchase", "AddToCart"]), "status": "approved", "value": 9,
-             "cid": f"K{rng.randrange(25)}", "email": None, "phone": None, "test": False, "time": BASE + 30 * DAY}  # fmt: skip
+             "cid": f"K{rng.randrange(25)}", "email": None, "phone": None, "ip": None, "test": False, "time": BASE + 30 * DAY}  # fmt: skip
         receive_payload(memory, p, BASE + 100 * DAY + i)
     memory.run(lambda waiting: (waiting[0], chunk))
     return sorted((row["event_id"], row["revision"], orjson.dumps(row)) for row in memory.rows())
