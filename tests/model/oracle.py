@@ -78,7 +78,7 @@ def first_look(p, at, payloads, clicks, policy, first, sources):
     if p["status"] == "refunded" and not (p["test"] and not has_id(p)):
         return None  # judged beside its parent, when all parents are known
     click, how = find_click(p, clicks, policy)
-    if p["test"] and not click:
+    if p["test"] and not (click and has_id(p)):  # an address alone is no tracking parameter
         return ("discarded", "test_data", p.get("cid"), None)
     if p["status"] == "pending":
         return ("discarded", "wrong_status", click if p["test"] else p.get("cid"), None)
