@@ -68,7 +68,8 @@ def apply(
 
 
 def grow(
-    to: Annotated[int, typer.Option(min=1, max=1024, help="Partitions that every keyed topic shall have.")], as_json: output.AsJson = False
+    to: Annotated[int, typer.Option(min=1, max=1024, help="Partitions that every keyed topic shall have.")],
+    as_json: output.AsJson = False,
 ) -> None:
     """Give the keyed topics more partitions and move the state along, so that each identity keeps its order and its memory.
 
@@ -79,5 +80,5 @@ def grow(
 
     moved = asyncio.run(run(context.load(), to, output.note))
     if as_json:
-        output.show_json({"moved": moved, "partitions": to})
+        output.show_json({"partitions": to, "moved": moved})
     output.note(f"Moved {moved} keys. Now set CLICKTRAIL_PARTITIONS={to} for every role and start them.")

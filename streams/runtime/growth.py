@@ -70,14 +70,19 @@ def _refuse(states: list[topics.TopicState], count: int) -> None:
         raise BadSettings(f"Nobody knows where the keys of {unruled[0]} belong.", "streams/rehoming.py needs a rule for it.")
 
 
+async def members_of(admin: AIOKafkaAdminClient, roles: list[str]) -> dict[str, int]:
+    """Return how many workers of each role are in its group; roles without any are left out."""
+    described = await admin.describe_consumer_groups([f"clicktrail.{role}" for role in roles])
+    return {group[1].removeprefix("clicktrail."): len(group[5]) for response in described for group in response.groups if group[5]}
+
+
 async def _nobody_runs(admin: AIOKafkaAdminClient) -> None:
     """Wait until the groups of the roles with state have no members."""
     deadline = time.monotonic() + LEAVE_S
-    groups, members = [f"clicktrail.{role.name}" for role in STATEFUL], {"?": 0}
+    roles, members = [role.name for role in STATEFUL], {"?": 0}
     while True:
         with contextlib.suppress(GroupCoordinatorNotAvailableError):  # a cluster without any group makes their topic when asked first
-            described = await admin.describe_consumer_groups(groups)
-            members = {group[1]: len(group[5]) for response in described for group in response.groups if group[5]}
+            members = await members_of(admin, roles)
         if not members:
             return
         if time.monotonic() > deadline:
