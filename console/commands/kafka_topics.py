@@ -73,7 +73,7 @@ def grow(
 ) -> None:
     """Give the keyed topics more partitions and move the state along, so that each identity keeps its order and its memory.
 
-    Before: stop ingest, wait until `clicktrail lag` shows none for ledger and attribution, stop both. After: set CLICKTRAIL_PARTITIONS
+    Before: stop ingest, wait until `clicktrail lag` shows none for ledger, attribution and delivery, stop them. After: set CLICKTRAIL_PARTITIONS
     everywhere and start the roles. It checks the first and is safe to run again after an interruption.
     """
     from streams.runtime.growth import grow as run

@@ -3,7 +3,7 @@
 Adding partitions alone moves keys away from their state: a retry of yesterday's sale would meet a ledger that never heard of it. So
 partitions are added while nothing is under way, and state moves with its keys:
 
-    1. stop ingest (senders retry; keep it short); ledger and attribution finish what is in the topics, then stop them, too
+    1. stop ingest (senders retry; keep it short); ledger, attribution and delivery finish what is in the topics, then stop them, too
     2. `clicktrail topics grow --to N`: makes sure of 1, adds partitions to the states' changelogs, moves every key that belongs
        elsewhere now (`streams/rehoming.py`), then adds partitions to all other topics
     3. set CLICKTRAIL_PARTITIONS=N for every role, and start them
@@ -177,7 +177,7 @@ def _misplaced(held: Mapping[bytes, bytes], number: int, rule: Rule, count: int)
     """(key, partition where it belongs, value as it must be there) of each key that is not as it must be."""
     found = []
     for key, value in held.items():
-        to, now = rule(key, value, count)
+        to, now = rule(key, value, number, count)
         if to != number or now != value:
             found.append((key, to, now))
     return found
