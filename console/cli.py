@@ -35,6 +35,7 @@ VERBS = (
     ("sql", "data:sql"),
     ("export", "export:export"),
     ("migrate", "data:migrate"),
+    ("rebuild", "rebuild:rebuild"),
     ("lag", "groups:lag"),
 )
 

@@ -56,12 +56,25 @@ def _tables(settings: Settings) -> list[Result]:
 
 def _roles(settings: Settings) -> list[Result]:
     from console.commands.lifecycle import _ready
+    from console.misconfigured import is_remote
     from deploy.local.plan import ROLES
     from streams.runtime.role_ports import port_of
 
     found = [(role, _ready(f"http://127.0.0.1:{port_of(settings, role)}/readyz?verbose")) for role in ROLES]
+    if is_remote(settings):  # roles run on other machines: those that do not run here are no finding
+        found = [(role, ready) for role, ready in found if ready != "no answer"]
     return [
         Result(f"role {role}", "ok" if ready == "ok" else "failed", ready, "" if ready == "ok" else "See its log.") for role, ready in found
+    ]
+
+
+def _misconfigured(settings: Settings) -> list[Result]:
+    from console.facts import gather
+    from console.misconfigured import findings
+
+    found = findings(settings, gather(settings))
+    return [Result("configuration", "warning", finding.what, finding.remedy) for finding in found] or [
+        Result("configuration", "ok", "none of the usual mistakes")
     ]
 
 
@@ -82,7 +95,7 @@ def _conservation(settings: Settings) -> list[Result]:
     return [Result("conservation", "ok" if report.is_whole else "failed", line, whole) for line in report.lines()]
 
 
-CHECKS: tuple[Callable[[Settings], list[Result]], ...] = (_settings, _kafka, _tables, _roles, _lag)
+CHECKS: tuple[Callable[[Settings], list[Result]], ...] = (_settings, _kafka, _tables, _misconfigured, _roles, _lag)
 
 
 def _guarded(check: Callable[[Settings], list[Result]], settings: Settings) -> list[Result]:
@@ -119,7 +132,7 @@ def doctor(
     acceptance: Annotated[bool, typer.Option("--acceptance", help="Only: which tests prove which row of the acceptance table.")] = False,
     as_json: output.AsJson = False,
 ) -> None:
-    """Check settings, topics, tables, roles and lag; exit code 1 when something needs attention."""
+    """Check settings, topics, tables, roles, lag and the usual misconfigurations; exit code 1 when something needs attention."""
     if acceptance:
         _acceptance(as_json)
         return

@@ -68,16 +68,17 @@ def apply(
 
 
 def grow(
-    to: Annotated[int, typer.Option(min=1, max=1024, help="Partitions that every keyed topic shall have.")], as_json: output.AsJson = False
+    to: Annotated[int, typer.Option(min=1, max=1024, help="Partitions that every keyed topic shall have.")],
+    as_json: output.AsJson = False,
 ) -> None:
     """Give the keyed topics more partitions and move the state along, so that each identity keeps its order and its memory.
 
-    Before: stop ingest, wait until `clicktrail lag` shows none for ledger and attribution, stop both. After: set CLICKTRAIL_PARTITIONS
+    Before: stop ingest, wait until `clicktrail lag` shows none for ledger, attribution and delivery, stop them. After: set CLICKTRAIL_PARTITIONS
     everywhere and start the roles. It checks the first and is safe to run again after an interruption.
     """
     from streams.runtime.growth import grow as run
 
     moved = asyncio.run(run(context.load(), to, output.note))
     if as_json:
-        output.show_json({"moved": moved, "partitions": to})
+        output.show_json({"partitions": to, "moved": moved})
     output.note(f"Moved {moved} keys. Now set CLICKTRAIL_PARTITIONS={to} for every role and start them.")

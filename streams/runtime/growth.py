@@ -3,7 +3,7 @@
 Adding partitions alone moves keys away from their state: a retry of yesterday's sale would meet a ledger that never heard of it. So
 partitions are added while nothing is under way, and state moves with its keys:
 
-    1. stop ingest (senders retry; keep it short); ledger and attribution finish what is in the topics, then stop them, too
+    1. stop ingest (senders retry; keep it short); ledger, attribution and delivery finish what is in the topics, then stop them, too
     2. `clicktrail topics grow --to N`: makes sure of 1, adds partitions to the states' changelogs, moves every key that belongs
        elsewhere now (`streams/rehoming.py`), then adds partitions to all other topics
     3. set CLICKTRAIL_PARTITIONS=N for every role, and start them
@@ -70,14 +70,19 @@ def _refuse(states: list[topics.TopicState], count: int) -> None:
         raise BadSettings(f"Nobody knows where the keys of {unruled[0]} belong.", "streams/rehoming.py needs a rule for it.")
 
 
+async def members_of(admin: AIOKafkaAdminClient, roles: list[str]) -> dict[str, int]:
+    """Return how many workers of each role are in its group; roles without any are left out."""
+    described = await admin.describe_consumer_groups([f"clicktrail.{role}" for role in roles])
+    return {group[1].removeprefix("clicktrail."): len(group[5]) for response in described for group in response.groups if group[5]}
+
+
 async def _nobody_runs(admin: AIOKafkaAdminClient) -> None:
     """Wait until the groups of the roles with state have no members."""
     deadline = time.monotonic() + LEAVE_S
-    groups, members = [f"clicktrail.{role.name}" for role in STATEFUL], {"?": 0}
+    roles, members = [role.name for role in STATEFUL], {"?": 0}
     while True:
         with contextlib.suppress(GroupCoordinatorNotAvailableError):  # a cluster without any group makes their topic when asked first
-            described = await admin.describe_consumer_groups(groups)
-            members = {group[1]: len(group[5]) for response in described for group in response.groups if group[5]}
+            members = await members_of(admin, roles)
         if not members:
             return
         if time.monotonic() > deadline:
@@ -172,7 +177,7 @@ def _misplaced(held: Mapping[bytes, bytes], number: int, rule: Rule, count: int)
     """(key, partition where it belongs, value as it must be there) of each key that is not as it must be."""
     found = []
     for key, value in held.items():
-        to, now = rule(key, value, count)
+        to, now = rule(key, value, number, count)
         if to != number or now != value:
             found.append((key, to, now))
     return found

@@ -1,4 +1,4 @@
-"""The generated blocks of README.md: `python -m tests.docs.readme_blocks` writes them, a test checks that they are current."""
+"""The generated blocks of README.md and deploy/README.md: `python -m tests.docs.readme_blocks` writes them, a test checks that they are current."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from streams.topology import mermaid
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+READMES = (README, ROOT / "deploy" / "README.md")
 
 
 def topology() -> str:
@@ -102,4 +103,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for path in READMES:
+        path.write_text(filled(path.read_text()))

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from tests.docs.readme_blocks import README, ROOT, filled
+from tests.docs.readme_blocks import README, READMES, ROOT, filled
 
 TEXT = README.read_text()
 
 
-def test_generated_blocks_are_current():
-    assert filled(TEXT) == TEXT, "run `python -m tests.docs.readme_blocks`"
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+def test_generated_blocks_are_current(path):
+    assert filled(path.read_text()) == path.read_text(), "run `python -m tests.docs.readme_blocks`"
 
 
 def test_every_file_that_it_names_exists():

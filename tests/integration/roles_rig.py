@@ -28,10 +28,10 @@ class Roles:
     def __init__(self, folder, environment):
         self.folder = folder
         bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
-        self.ingest_port, metrics = free_port(), free_port()
+        self.ingest_port, console_port, metrics = free_port(), free_port(), free_port()
         self.environment = bare | {
             "CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PII_KEY": "test", "CLICKTRAIL_INGEST__PORT": str(self.ingest_port),
-            "CLICKTRAIL_METRICS_PORT": str(min(metrics, 64_000)), **environment,
+            "CLICKTRAIL_CONSOLE__PORT": str(console_port), "CLICKTRAIL_METRICS_PORT": str(min(metrics, 64_000)), **environment,
         }  # fmt: skip
         self.processes = {}
 

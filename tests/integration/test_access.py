@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
 from deploy.k8s.access import OPERATOR, USERS, acls
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
+from streams.runtime.role_ports import ROLES
 from tests.integration.roles_rig import Roles, rows_of
 
 KINDS = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactionalId": ResourceType.TRANSACTIONAL_ID}
@@ -87,7 +88,7 @@ async def test_each_role_works_as_its_own_user(broker, clickhouse, tmp_path):
         await sh(roles.cli, "topics", "apply")
         await sh(roles.cli, "migrate")
         await sh(roles.apply_workspace)
-        for role in ("ingest", "ledger", "attribution", "sink"):
+        for role in ROLES:
             roles.start(role, CLICKTRAIL_KAFKA__SASL_USERNAME=role)
         await sh(roles.click, "c1")
         await sh(roles.send, sub5="c1", txid="T1", payout="5", status="approved")
@@ -96,6 +97,9 @@ async def test_each_role_works_as_its_own_user(broker, clickhouse, tmp_path):
             roles.all_run()
             await asyncio.sleep(0.3)
         await sh(roles.cli, "lag")
+        while "failed" in (said := await sh(roles.cli, "doctor", code=None)):  # until all of them are ready
+            assert "Authorization" not in said
+            roles.all_run()
         roles.all_run()
         refused = AdminClient({
             "bootstrap.servers": broker.bootstrap_servers, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",

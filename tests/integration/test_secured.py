@@ -80,8 +80,7 @@ async def test_every_role_and_the_command_line_over_tls(protocol, mechanism, aut
                 roles.start(role)
             await sh(roles.click, f"c-{protocol}")
             await sh(roles.send, sub5=f"c-{protocol}", txid=f"T-{protocol}", payout="5", status="approved")
-            while f"T-{protocol}\tok" not in (found := await sh(roles.cli, "sql", "SELECT transaction_id, status FROM events")):
-                assert "error" not in found
+            while f"T-{protocol}\tok" not in await sh(roles.cli, "sql", "SELECT transaction_id, status FROM events"):
                 roles.all_run()
                 await asyncio.sleep(0.3)
             for command in (("lag",), ("topics", "ls"), ("dlq", "ls"), ("activity",)):

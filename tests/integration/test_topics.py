@@ -14,7 +14,7 @@ from streams.rehoming import RULES
 from streams.runtime import topic_plan, topics
 from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
-from streams.topology import ACTIVITY, EVENTS, LEDGER_STATE, LOOKUPS, PAYLOADS, ROLES, TOPICS
+from streams.topology import ACTIVITY, ATTRIBUTION_STATE, EVENTS, LEDGER_STATE, LOOKUPS, PAYLOADS, ROLES, TOPICS
 from tests.integration.roles_rig import Roles, records_of, rows_of
 
 DAY_MS = 86_400_000
@@ -171,7 +171,7 @@ def current(rows):
 
 async def check_places(kafka):
     """Every live key of the states is on the partition of its key, once, and watches know where their homes are now."""
-    for changelog in RULES:
+    for changelog in (LEDGER_STATE.name, ATTRIBUTION_STATE.name):
         live = {}
         for record in await records_of(kafka, changelog):
             live[record.partition, record.key] = record.value

@@ -31,6 +31,12 @@ def test_files_are_current(path):
     assert path.read_text() == files()[path], "run `python -m sinks.ddl`"
 
 
+def test_no_two_migrations_have_a_number():
+    """Two branches that each add a column meet here, not in a database that half of the files were applied to."""
+    numbers = [path.name[:3] for path in files() if path.parent.name == "ddl"]
+    assert len(set(numbers)) == len(numbers)
+
+
 @pytest.mark.parametrize("name", CONTRACT)
 def test_the_promised_columns_are_there(name):
     (columns,) = [each.columns for each in (*TABLES, *VIEWS) if each.name == name]
