@@ -171,9 +171,9 @@ POSTBACK_ATTEMPTS = Table(
     (
         Column("postback_id", "String", "Id of the postback", JSON),
         Column("attempt", "UInt32", "1 for the first try"),
-        Column("kind", WORD, "conversion, restatement or retraction", since=7),
-        Column("follows", TEXT_OR_NULL, "postback_id of the one that it corrects", JSON, since=7),
-        Column("request_offset", "UInt64", "Offset of its request in clicktrail.postbacks.v1", SMALL, since=7),
+        Column("kind", WORD, "conversion, restatement or retraction", since=8),
+        Column("follows", TEXT_OR_NULL, "postback_id of the one that it corrects", JSON, since=8),
+        Column("request_offset", "UInt64", "Offset of its request in clicktrail.postbacks.v1", SMALL, since=8),
         Column("account_id", WORD, "Account"),
         Column("property_id", WORD, "Property (site)"),
         Column("event_id", "String", "Event that it reports", JSON),
