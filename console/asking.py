@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from console.listing import Question
 from console.warehouse import sorted_error
+from sinks.connection import client_args
 from streams.runtime.connections import ClickHouseSettings
 from streams.runtime.errors import Unavailable
 
@@ -32,10 +33,8 @@ LIMITS: Mapping[str, Any] = {
 class Asker:
     """One database, connected at the first question. Used from one event loop."""
 
-    def __init__(self, settings: ClickHouseSettings, user: str = "", password: str = "") -> None:
-        """`user`: another one than that of the settings."""
+    def __init__(self, settings: ClickHouseSettings) -> None:
         self._settings = settings
-        self._user = (user, password) if user else (settings.user, settings.password.get_secret_value())
         self._client: Any = None
         self._connecting = asyncio.Lock()
 
@@ -96,9 +95,7 @@ class Asker:
         async with self._connecting:
             if self._client is None:
                 self._client = await clickhouse_connect.get_async_client(
-                    dsn=f"{self._settings.url.rstrip('/')}/{self._settings.database}",
-                    username=self._user[0],
-                    password=self._user[1],
+                    **client_args(self._settings.dsn(), self._settings.database),
                     autogenerate_session_id=False,
                     connect_timeout=CONNECT_S,
                     send_receive_timeout=LONGEST_S,

@@ -16,6 +16,7 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
+from console import masking
 from console.listing import Accounts, Given, Question, condition
 from console.lists import Listed, columns_of
 from console.warehouse import Warehouse
@@ -33,23 +34,24 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
-def statement(found: Listed, form: str, given: Given, accounts: Accounts = None) -> Question:
-    """Return the question that is an export. BadSettings for a filter or a word that the list does not have."""
+def statement(found: Listed, form: str, given: Given, accounts: Accounts = None, *, is_masked: bool = False) -> Question:
+    """Return the question that is an export, personal data masked or not. BadSettings for a filter or a word that the list does not have."""
     sql, values = condition(found, given, accounts)
-    columns = ", ".join(_expression(column, form) for column in columns_of(found, is_whole=True))
+    shown = [(column, masking.sql(column) if is_masked else f"listed.`{column.name}`") for column in columns_of(found, is_whole=True)]
+    columns = ", ".join(_expression(column, text, form) for column, text in shown if text is not None)
     return Question(f"SELECT {columns} FROM {found.view} AS listed WHERE {sql} ORDER BY {found.time}, {found.key}", values)
 
 
-def _expression(column: Column, form: str) -> str:
+def _expression(column: Column, value: str, form: str) -> str:
     """Return a column as it is exported: guarded in CSV, valid UTF-8 in texts, bytes in base64 in Parquet."""
     if column.name == "payload" and form not in TEXTS:
-        return "base64Encode(listed.payload) AS payload_b64"
+        return f"base64Encode({value}) AS payload_b64"
     if "String" not in column.type or column.type.startswith(("Map", "Array")) or form not in TEXTS:
-        return f"listed.{column.name} AS {column.name}"
-    text = f"toValidUTF8(toString(listed.{column.name}))"
+        return f"{value} AS `{column.name}`"
+    text = f"toValidUTF8(toString({value}))"
     if form == "csv":
         text = f"if(match(ifNull({text}, ''), '{FORMULA}'), concat('\\'', {text}), {text})"
-    return f"{text} AS {column.name}"
+    return f"{text} AS `{column.name}`"
 
 
 class Export:

@@ -89,7 +89,12 @@ EVENTS: Filters = (
     Filter("transaction_id", "transaction_id", "a sender's transaction id"),
     Filter("is_test", "is_test", "whether the sender calls it a test", "flag"),
     *times("received_at"),
-    Filter("q", "event_id, click_id, transaction_id, duplicate_of, parent_event_id", "an id, whole, or its beginning and *", "search"),
+    Filter(
+        "q",
+        "event_id, click_id, transaction_id, receipt_id, duplicate_of, parent_event_id",
+        "an id, whole, or its beginning and *",
+        "search",
+    ),
 )
 INTEGRATION_EVENTS: Filters = (
     Filter("view_status", "status", "Info, Success or Failure", "words", _words(VIEW_STATUSES.values())),

@@ -69,6 +69,10 @@ class SqlDesk:
         read_only.check_tree(await self._reader.text(Question(tree_question(found), dict(values))), found, self._catalogue)
         return Sql(Question(body(found), dict(values)), found.format)
 
+    async def close(self) -> None:
+        """Close the connections of the restricted user."""
+        await self._asker.close()
+
     async def stream(self, question: Question, output_format: str) -> AsyncIterator[bytes]:
         """Return the answer piece by piece."""
         return await self._asker.stream(question, output_format, read_only.LIMITS)

@@ -15,7 +15,7 @@ Role = Literal["viewer", "analyst", "editor", "owner"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)  # from the least to the most
 OLD_ROLES: Final = {"operator": "editor", "admin": "owner"}
 
-Action = Literal["read_log", "read_pii", "export", "query_sql", "change_settings", "resend", "read_secrets", "manage_users"]
+Action = Literal["read_log", "read_pii", "export", "query_sql", "try_rules", "change_settings", "resend", "read_secrets", "manage_users"]
 
 
 class Permission(NamedTuple):
@@ -31,6 +31,7 @@ PERMISSIONS: Final = (
     Permission("read_pii", "analyst", "e-mail, phone, names and payloads in clear; each reveal is an activity row"),
     Permission("export", "analyst", "take lists away as files"),
     Permission("query_sql", "analyst", "ask in SQL, which reads the tables as they are"),
+    Permission("try_rules", "analyst", "the mapping tester and what-if: payloads judged under other rules, nothing is written"),
     Permission("change_settings", "editor", "properties, sources and mappings, campaigns, flows, destinations"),
     Permission("resend", "editor", "send a postback again, retry a dead letter"),
     Permission("read_secrets", "owner", "tokens and signing secrets of sources and destinations"),

@@ -55,17 +55,18 @@ def masked_text(text: str) -> str:
 
 def sql_text(column: str) -> str:
     """Return `masked_text` of a column as SQL."""
-    return f"replaceRegexpAll({column}, {_quoted(EMAIL)}, {_quoted(EMAIL_LEFT)})"
+    return f"replaceRegexpAll({column}, {quoted(EMAIL)}, {quoted(EMAIL_LEFT)})"
 
 
 def sql_value(name: str, value: str) -> str:
     """Return `masked` of two SQL expressions, as SQL."""
     cases = "".join(
-        f"match(lower({name}), {_quoted(mask.names)}), replaceRegexpOne({value}, {_quoted(mask.found)}, {_quoted(mask.kept)}), "
+        f"match(lower({name}), {quoted(mask.names)}), replaceRegexpOne({value}, {quoted(mask.found)}, {quoted(mask.kept)}), "
         for mask in MASKS
     )
-    return f"multiIf({value} = '' OR match({value}, {_quoted(EMAIL)}), {sql_text(value)}, {cases}{value})"
+    return f"multiIf({value} = '' OR match({value}, {quoted(EMAIL)}), {sql_text(value)}, {cases}{value})"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

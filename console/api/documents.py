@@ -3,7 +3,8 @@
 from typing import Any
 
 from console.lists import LISTS, columns_of
-from console.server.route import Ask, Route
+from console.server.openapi import document
+from console.server.route import TABLE, Ask, Route
 from schemas.reasons import REASONS, STATUSES, SUB_REASONS
 
 
@@ -31,7 +32,13 @@ async def lists(_: Ask) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+async def openapi(ask: Ask) -> dict[str, Any]:
+    """Return the document of this very table."""
+    return document(ask.request.app[TABLE])
+
+
 ROUTES = (
+    Route("GET", "/api/v1/openapi.json", openapi, None, "This document"),
     Route("GET", "/api/v1/words", words, "read_log", "Every status and reason with its words"),
     Route("GET", "/api/v1/lists", lists, "read_log", "Every list with its filters and columns"),
 )

@@ -13,6 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from console import exporting, listing, masking
+from console.api import revealing
+from console.api.revealing import REASON, REVEAL
 from console.lists import LISTS, Listed
 from console.server.answers import Refused
 from console.server.route import Ask, Parameter, Route
@@ -20,7 +22,6 @@ from console.server.route import Ask, Parameter, Route
 PAGE_ROWS, MOST_ROWS = 50, 500
 CURSOR = Parameter("cursor", "where to go on: `next` or `previous` of another page")
 LIMIT = Parameter("limit", "rows of a page", "int", default=str(PAGE_ROWS), least=1, most=MOST_ROWS)
-REVEAL = Parameter("reveal", "personal data in clear, for roles that may; the activity log says who looked", "flag")
 TOTAL = Parameter("total", "0 leaves the count out", "flag", default="1")
 MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 PATHS = {"integration_events": "integration-events", "system_logs": "system-logs", "dead_letters": "dead-letters"}
@@ -48,7 +49,10 @@ async def page_of(ask: Ask, found: Listed) -> dict[str, Any]:
 async def download(ask: Ask, found: Listed, form: str) -> web.StreamResponse:
     """Stream a whole list as a file, in constant memory: ClickHouse writes the format, we pass it on as fast as the reader takes it."""
     _is_seen_by(ask, found)
-    question = exporting.statement(found, form, ask.filters(), ask.viewer.accounts)
+    is_clear, given = ask.flag("reveal"), {name: value for name, value in ask.filters().items() if value}
+    question = exporting.statement(found, form, given, ask.viewer.accounts, is_masked=not is_clear)
+    if is_clear or ask.context.following.is_connected:  # what is masked may go while Kafka is away, unnoted
+        await revealing.note(ask, "export", "exported", "list", found.name, {"format": form, "filters": given, "is_clear": is_clear})
     pieces = await ask.context.asker.stream(question, exporting.FORMATS[form], exporting.SETTINGS)
     name = f"{found.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
@@ -76,7 +80,9 @@ def _routes(found: Listed) -> list[Route]:
         async def file(ask: Ask) -> web.StreamResponse:
             return await download(ask, found, form)
 
-        return Route("GET", f"{path}.{form}", file, "export", f"{found.title} as {form}: {WHOLE}", (), found, produces=(MEDIA[form],))
+        return Route(
+            "GET", f"{path}.{form}", file, "export", f"{found.title} as {form}: {WHOLE}", (REVEAL, REASON), found, produces=(MEDIA[form],)
+        )
 
     parameters = (CURSOR, LIMIT, TOTAL)
     return [

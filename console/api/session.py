@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.server.answers import Refused, json_response
+from console.server.openapi import shape
 from console.server.route import Ask, Route
 from console.server.sessions import COOKIE
 from schemas.permissions import PERMISSIONS
@@ -64,7 +65,7 @@ def place(wanted: str) -> str:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/session", who, "read_log", "Who I am, and what I may"),
+    Route("GET", "/api/v1/session", who, "read_log", "Who I am, and what I may", answer=shape("user_id", "role", "may", "way", "csrf")),
     Route(
         "POST", "/api/v1/session", log_in, None, "Log in with a token: sets the session's cookie", body=Login, refusals=("unknown_token",)
     ),

@@ -17,7 +17,7 @@ Place = tuple[str, int]  # topic, partition
 
 async def ends_of(settings: Settings) -> dict[Place, int]:
     """Return where each partition of the dead letters ends."""
-    from console.commands.groups import end_offsets, places
+    from console.lagging import end_offsets, places
     from streams.runtime import topics
 
     admin = await topics.connected(settings)

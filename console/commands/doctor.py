@@ -31,7 +31,8 @@ def _kafka(settings: Settings) -> list[Result]:
 
 
 def _lag(settings: Settings) -> list[Result]:
-    from console.commands.groups import measure, summary
+    from console.commands.groups import summary
+    from console.lagging import measure
 
     results = []
     for row in summary(asyncio.run(measure(settings))):

@@ -8,7 +8,7 @@ from console import api, pages
 from console.server import door
 from console.server.answers import Refused
 from console.server.context import Context
-from console.server.route import Route
+from console.server.route import TABLE, Route
 
 MAX_BODY_BYTES = 8 << 20
 API = "/api/"
@@ -22,7 +22,9 @@ def routes() -> tuple[Route, ...]:
 def made(context: Context, health_routes: list[web.RouteDef]) -> web.Application:
     """Return the application."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_unknown])
-    door.add(app, routes(), context, pages.refused)
+    table = routes()
+    app[TABLE] = table
+    door.add(app, table, context, pages.refused)
     app.add_routes(health_routes)
     app.on_response_prepare.append(_with_headers)
     return app

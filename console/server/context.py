@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 
 from console.asking import Asker
+from console.pipe import Pipe
+from console.records import Records
+from console.server.audit import Audit
 from console.server.following import Following
 from console.server.limits import Limits
 from console.server.sessions import Sessions
+from console.server.tail import Tail
+from console.sql import SqlDesk
 from streams.runtime.settings import Settings
 
 
@@ -18,4 +23,14 @@ class Context:
     following: Following
     sessions: Sessions
     limits: Limits
+    audit: Audit
+    records: Records
+    desk: SqlDesk
+    tail: Tail
+    pipe: Pipe
     local_user: str = ""
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for part in (self.tail, self.pipe, self.records, self.audit, self.desk, self.asker):
+            await part.close()

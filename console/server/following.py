@@ -14,7 +14,7 @@ from streams.runtime import logs
 from streams.runtime.errors import Unavailable
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
-from streams.runtime.settings_store import Activity, Change, SettingsStore
+from streams.runtime.settings_store import Activity, Change, Check, SettingsStore
 from streams.workspace import Workspace
 
 RETRY_S = 0.5
@@ -65,13 +65,13 @@ class Following:
             self._tokens = (self.version, found)
         return self._tokens[1].get(hash_of(token))
 
-    async def change(self, changes: list[Change], author: str, reason: str) -> list[Activity]:
-        """Make all of the changes or none, each with its activity row. Unavailable when Kafka does not answer in time."""
+    async def change(self, changes: list[Change], author: str, reason: str, check: Check | None = None) -> list[Activity]:
+        """Make all of the changes or none, each with its activity row. Unavailable when Kafka does not answer in time; what `check` raises."""
         if not self._feed or not self.is_connected:
             raise Unavailable("Kafka does not answer, so nothing can be changed.", "Try again.")
         try:
             async with self._changing, asyncio.timeout(CHANGE_S):
-                return await SettingsStore(self._settings, self._feed).apply(changes, author, reason)
+                return await SettingsStore(self._settings, self._feed).apply(changes, author, reason, check)
         except TimeoutError as error:
             raise Unavailable(
                 f"Kafka did not take the change within {CHANGE_S:g} s.", "Look whether it was made, then try again."

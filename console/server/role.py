@@ -11,44 +11,36 @@ from aiohttp import web
 
 from console import context as surroundings
 from console.asking import Asker
-from console.listing import Question
+from console.pipe import Pipe
+from console.records import Records
 from console.server import app
+from console.server.audit import Audit
 from console.server.context import Context
 from console.server.following import Following
 from console.server.limits import Limits
 from console.server.sessions import Sessions
-from streams.runtime import health, logs
-from streams.runtime.errors import BadSettings, ClicktrailError
+from console.server.tail import Tail
+from console.sql import SqlDesk
+from streams.runtime import health, logs, probes
+from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
 
 LOG = logs.get(__name__)
-LOOK_S = 2.0
 LINE_BYTES = 32 << 10  # of the request line: a filter with many values is long
-
-
-class Reachable:
-    """Whether ClickHouse answered when it was last asked; health pages must not wait for it."""
-
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self.check = health.Check(False, "not asked yet")
-
-    async def watch(self) -> None:
-        """Ask again and again until cancelled."""
-        while True:
-            try:
-                await self._asker.rows(Question("SELECT 1", {}), LOOK_S)
-                self.check = health.Check(True, "answers")
-            except ClicktrailError as error:
-                self.check = health.Check(False, error.what)
-            await asyncio.sleep(LOOK_S)
 
 
 def context_of(settings: Settings) -> Context:
     """Return the parts. BadSettings when no login is wanted on an address that others reach."""
+    asker, clickhouse = Asker(settings.clickhouse), settings.clickhouse
+    restricted = clickhouse.model_copy(update={"user": clickhouse.query_user, "password": clickhouse.query_password})
     return Context(
         settings=settings,
-        asker=Asker(settings.clickhouse),
+        asker=asker,
+        audit=Audit(settings),
+        records=Records(settings),
+        pipe=Pipe(settings, asker, Records(settings)),
+        desk=SqlDesk(asker, Asker(restricted) if clickhouse.query_user else asker, clickhouse.database),
+        tail=Tail(settings),
         following=Following(settings),
         sessions=Sessions(settings.pii_secret(), is_secure=settings.console_url().startswith("https://")),
         limits=Limits(settings.console.requests_per_s, settings.console.logins_per_minute),
@@ -76,16 +68,15 @@ def local_user(settings: Settings) -> str:
 async def run(settings: Settings, *, ready: asyncio.Event | None = None) -> None:
     """Run the console until cancelled. `ready` is set when it listens and has read the settings. OSError when a port is taken."""
     context = context_of(settings)
-    reachable = Reachable(context.asker)
-    checks = {
+    checks: health.Checks = {
         "settings": lambda: health.Check(context.following.read.is_set(), f"version {context.following.version}"),
-        "clickhouse": lambda: reachable.check,
+        "kafka": probes.watch_kafka(settings.kafka),
+        "clickhouse": probes.watch_clickhouse(settings.clickhouse),
     }
     async with contextlib.AsyncExitStack() as down:
-        down.push_async_callback(context.asker.close)
-        tasks = [asyncio.create_task(context.following.follow()), asyncio.create_task(reachable.watch())]
-        for task in tasks:
-            down.callback(task.cancel)
+        down.push_async_callback(context.close)
+        following = asyncio.create_task(context.following.follow())
+        down.callback(following.cancel)
         runner = web.AppRunner(
             app.made(context, health.routes(checks)),
             access_log=None,
@@ -103,4 +94,4 @@ async def run(settings: Settings, *, ready: asyncio.Event | None = None) -> None
         if ready is not None:
             await context.following.read.wait()
             ready.set()
-        await asyncio.gather(*tasks)
+        await following

@@ -4,7 +4,7 @@ A route is data: method, path, who may, which parameters it takes, what its body
 the same line come the check of the parameters, the permission, the OpenAPI document and the tests of all three.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -37,6 +37,7 @@ class Parameter(NamedTuple):
 
 
 Handler = Callable[["Ask"], Awaitable[Any]]
+TABLE: web.AppKey[Iterable["Route"]] = web.AppKey("table", Iterable)  # of the routes that are served
 
 
 @dataclass(frozen=True)

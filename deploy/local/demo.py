@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from console import apply
-from console.commands.groups import measure
+from console.lagging import measure
 from console.warehouse import Warehouse
 from deploy.local import demo_traffic
 from deploy.local.demo_receiver import USUAL_PORT

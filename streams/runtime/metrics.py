@@ -24,6 +24,7 @@ class Metric(NamedTuple):
     buckets: tuple[float, ...] = ()
 
 
+PAGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1.0, 2.5, 5.0, 20.0)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ANSWERS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.07, 0.15, 0.3, 0.6, 1.2, 2.5)
 RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2000, 5000, 20000, 100000)
@@ -74,6 +75,11 @@ TABLE = (
     Metric(
         "clicktrail_ingest_unrecorded_clicks", "counter", "clicks", "visitors sent on although neither broker nor spool took their click"
     ),
+    Metric("clicktrail_console_requests", "counter", "requests", "requests answered, by route and status", ("route", "status")),
+    Metric(
+        "clicktrail_console_answer_seconds", "histogram", "seconds", "from a request's header to the end of its answer", ("route",), PAGES
+    ),
+    Metric("clicktrail_console_live_tails", "gauge", "connections", "live tails that are open"),
 )
 
 BY_NAME = {metric.name: metric for metric in TABLE}

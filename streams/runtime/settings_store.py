@@ -7,7 +7,7 @@ the commit fails and the change is worked out anew from what that one left: no u
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import orjson
@@ -22,6 +22,7 @@ from streams.runtime.settings_feed import SettingsFeed
 from streams.topology import ACTIVITY, SETTINGS
 
 TRANSACTIONAL_ID = "clicktrail.settings"
+Check = Callable[[dict[tuple[str, str], dict[str, Any]]], None]
 
 
 class Change(NamedTuple):
@@ -60,23 +61,28 @@ class SettingsStore:
         done = await self.apply([Change(entity, entity_id, value)], author, reason)
         return done[0] if done else None
 
-    async def apply(self, changes: Sequence[Change], author: str, reason: str) -> list[Activity]:
-        """Make all of the changes or none; those that change nothing leave no trace. Unavailable when Kafka does not answer."""
+    async def apply(self, changes: Sequence[Change], author: str, reason: str, check: Check | None = None) -> list[Activity]:
+        """Make all of the changes or none; those that change nothing leave no trace. Unavailable when Kafka does not answer.
+
+        `check` sees the entities as they are when nobody else can change them any more, and raises what forbids the change.
+        """
         try:
             async for attempt in stamina.retry_context(on=ProducerFenced, attempts=5, wait_initial=0.05, wait_max=1.0):
                 with attempt:
-                    return await self._write(changes, author, reason)
+                    return await self._write(changes, author, reason, check)
         except KafkaError as error:
             raise Unavailable(f"The change was not made: {error!r}.", "Try again.") from error
         raise AssertionError("stamina either returns or raises")
 
-    async def _write(self, changes: Sequence[Change], author: str, reason: str) -> list[Activity]:
+    async def _write(self, changes: Sequence[Change], author: str, reason: str, check: Check | None) -> list[Activity]:
         producer = AIOKafkaProducer(
             **self._settings.kafka.client_args(), transactional_id=TRANSACTIONAL_ID, acks="all", transaction_timeout_ms=15_000
         )
         await producer.start()  # fences every other writer: from here on, what the feed reads is what we change
         try:
             await self._feed.catch_up()
+            if check is not None:
+                check(self._feed.entities)
             wanted = pending(changes, self._feed.entities)
             if not wanted:
                 return []

@@ -51,7 +51,7 @@ class Console:
     async def __aexit__(self, *_):
         await self.http.close()
         await self._runner.cleanup()
-        await self.context.asker.close()
+        await self.context.close()
 
     def settle(self, *changes):
         """Put entities into the workspace without a broker."""

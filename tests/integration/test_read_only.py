@@ -22,8 +22,8 @@ from sinks.schema import Column
 from sinks.store import Store
 from sinks.tables import TABLES
 from sinks.views import VIEWS
+from streams.runtime.connections import ClickHouseSettings, Settings
 from streams.runtime.errors import BadSettings
-from streams.runtime.settings import ClickHouseSettings, Settings
 from streams.stage import Record
 from tests.integration.sink_rig import row
 
@@ -38,7 +38,7 @@ async def desk(clickhouse):
     await store.insert(FEEDS[0], [Record(FEEDS[0].topic, 0, n, 1_790_000_000_000 + n, None, row(n)) for n in range(3)])
     await store.close()
     settings = ClickHouseSettings(url=clickhouse.url, database=NAME)
-    reader, asker = Asker(settings), Asker(settings, read_only.QUERY_USER)
+    reader, asker = Asker(settings), Asker(settings.model_copy(update={"user": read_only.QUERY_USER}))
     yield SqlDesk(reader, asker, NAME)
     await reader.close()
     await asker.close()

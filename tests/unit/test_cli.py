@@ -12,9 +12,10 @@ import orjson
 import pytest
 from rich.text import Text
 
-from console import cli, output
-from console.commands import events, explain, feed, groups
+from console import cli, lagging, output
+from console.commands import events, feed
 from console.explaining import explained
+from console.spoken import spoken
 from deploy.local import running
 from deploy.local.demo_traffic import clicks, steps
 from deploy.local.generated import Generator
@@ -234,7 +235,7 @@ def test_a_line_of_the_tail_says_status_and_reason_in_words():
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.412, "0.412s"), (65, "1m 5s"), (3 * 86400 + 4 * 3600 + 5, "3d 4h"), (1, "1s")])
 def test_durations_are_spoken_in_two_units(seconds, text):
-    assert explain.spoken(timedelta(seconds=seconds)) == text
+    assert spoken(timedelta(seconds=seconds)) == text
 
 
 @pytest.mark.parametrize(
@@ -253,10 +254,10 @@ def test_send_says_what_the_content_looks_like(content, path, kind):
 
 
 def test_a_transactions_marker_is_no_lag():
-    assert groups.row("sink", ("clicktrail.events.v1", 0), 10, 11)["lag"] == 0
-    assert groups.row("sink", ("clicktrail.events.v1", 0), 10, 12)["lag"] == 2
-    assert groups.row("ledger", ("clicktrail.payloads.v1", 0), 10, 11)["lag"] == 1
-    assert groups.row("ledger", ("clicktrail.payloads.v1", 0), None, 0)["lag"] == 0
+    assert lagging.row("sink", ("clicktrail.events.v1", 0), 10, 11)["lag"] == 0
+    assert lagging.row("sink", ("clicktrail.events.v1", 0), 10, 12)["lag"] == 2
+    assert lagging.row("ledger", ("clicktrail.payloads.v1", 0), 10, 11)["lag"] == 1
+    assert lagging.row("ledger", ("clicktrail.payloads.v1", 0), None, 0)["lag"] == 0
 
 
 def test_the_same_seed_makes_the_same_traffic():

@@ -10,6 +10,7 @@ TABLE = {  #               viewer analyst editor owner
     "read_pii":          (False, True,  True,  True),
     "export":            (False, True,  True,  True),
     "query_sql":         (False, True,  True,  True),
+    "try_rules":         (False, True,  True,  True),
     "change_settings":   (False, False, True,  True),
     "resend":            (False, False, True,  True),
     "read_secrets":      (False, False, False, True),
