@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from console.commands import groups
+from console import lagging
 from console.warehouse import Warehouse
 from sinks.migrations import migrate
 from sinks.tables import TABLES
@@ -64,11 +64,11 @@ async def _until_there(settings: Settings, group: str, running: "asyncio.Task[No
     admin = await topics.connected(settings)
     try:
         counts = {state.topic.name: state.partitions for state in await topics.states(admin, settings)}
-        ends = await groups.end_offsets(settings, groups.places(dict.fromkeys((*SINK.inputs, *DEAD_LETTERS)), counts))
+        ends = await lagging.end_offsets(settings, lagging.places(dict.fromkeys((*SINK.inputs, *DEAD_LETTERS)), counts))
         total, said = sum(ends.values()), -1
         while not running.done():
-            done = await groups.committed(admin, group.removeprefix(groups.GROUP_PREFIX))
-            left = sum(max(0, groups.row("sink", place, done.get(place), end)["lag"]) for place, end in ends.items())
+            done = await lagging.committed(admin, group.removeprefix(lagging.GROUP_PREFIX))
+            left = sum(max(0, lagging.row("sink", place, done.get(place), end)["lag"]) for place, end in ends.items())
             if left == 0:
                 return
             if (percent := 100 * (total - left) // max(1, total)) != said:

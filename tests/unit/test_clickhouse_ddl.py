@@ -37,6 +37,12 @@ def test_no_two_migrations_have_a_number():
     assert len(set(numbers)) == len(numbers)
 
 
+def test_each_migration_has_a_number_of_its_own():
+    """Two branches that take the same one would stop every migrate."""
+    numbers = [path.name[:3] for path in files() if path.parent.name == "ddl"]
+    assert len(numbers) == len(set(numbers))
+
+
 @pytest.mark.parametrize("name", CONTRACT)
 def test_the_promised_columns_are_there(name):
     (columns,) = [each.columns for each in (*TABLES, *VIEWS) if each.name == name]
