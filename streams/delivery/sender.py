@@ -35,6 +35,7 @@ class Sender:
     """Everything that sends in this process."""
 
     def __init__(self, settings: Settings, feed: SettingsFeed, workspace: Workspace, instance: str, pause: Pause) -> None:
+        self.instance = instance
         self.name = f"{instance}-{uuid.uuid4().hex[:8]}"
         self.paused_probe_ms = int(settings.delivery.paused_probe_s * 1000)
         self._settings = settings
