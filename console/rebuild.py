@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from console.commands import groups
+from console import lagging as groups
 from console.warehouse import Warehouse
 from sinks.migrations import migrate
 from sinks.tables import TABLES
