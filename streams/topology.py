@@ -69,7 +69,7 @@ DELIVERY = Role(
     "delivery",
     "sends postbacks: limits, retries, breaker, every try on record",
     (POSTBACKS, DELIVERIES),
-    (ATTEMPTS, ACTIVITY, DELIVERIES),
+    (ATTEMPTS, ACTIVITY, DELIVERIES, SETTINGS),  # settings: it pauses a destination that fails for days
     DELIVERY_STATE,
 )
 SINK = Role("sink", "writes rows to ClickHouse", (EVENTS, VISITS, ACTIVITY, ATTEMPTS), ())

@@ -8,6 +8,7 @@ alter or delete: a role that was broken into can write nonsense into its own out
 from typing import NamedTuple
 
 from streams.runtime.role_ports import ROLES as NAMES
+from streams.runtime.settings_store import TRANSACTIONAL_ID
 from streams.topology import DEAD_LETTERS, ROLES, SETTINGS, SINK, Topic, dead_letters
 
 PREFIXES = ("clicktrail.", "dlq.clicktrail.")
@@ -52,11 +53,14 @@ def acls(name: str) -> list[Acl]:
             Acl("transactionalId", "clicktrail.", ("Write", "Describe"), is_prefix=True),
         ]
     group = f"clicktrail.{name}"
+    # Whoever changes settings takes their one transactional id, which is the lock (streams/runtime/settings_store.py).
+    settings = [Acl("transactionalId", TRANSACTIONAL_ID, ("Write", "Describe"))] if SETTINGS in writes else []
     return [
         *(Acl("topic", prefix, ("Describe",), is_prefix=True) for prefix in PREFIXES),
         *_topics(reads, writes),
         Acl("group", group, ("Read",)),
         Acl("transactionalId", group, ("Write", "Describe"), is_prefix=True),
+        *settings,
     ]
 
 

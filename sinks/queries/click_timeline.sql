@@ -12,6 +12,6 @@ FROM
     UNION ALL
     SELECT sent_at, concat('postback: ', state), postback_id, ifNull(error_message, postback_url)
     FROM postback_attempts
-    WHERE click_id = {click_id:String}
+    WHERE click_id = {click_id:String} AND attempt > 0
 )
 ORDER BY at, what

@@ -59,14 +59,14 @@ class Desk:
         """Say hello."""
         self._store = store
         if not self._sender.is_stopping:
-            self._sender.say(self.partition, {"type": "hello", "by": self._session.decode()})
+            self._sender.say(self.partition, {"type": "hello", "by": self._session.decode(), "at": self._sender.instance})
 
     def kept(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Follow what was committed."""
         if self._sender.is_stopping:
             return
         if not self._is_awake:
-            if changes.get(HELLO) == self._session:
+            if changes.get(HELLO + self._sender.instance.encode()) == self._session:
                 self._awake()
             return
         for key, value in changes.items():

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import orjson
+import structlog
 from aiokafka import AIOKafkaProducer
 
 from schemas.destinations import Destination
@@ -21,11 +22,14 @@ from streams.delivery.guard import networks
 from streams.delivery.lane import Lane, now_ms
 from streams.delivery.outcome import Outcome
 from streams.runtime import metrics
+from streams.runtime.errors import ClicktrailError
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.worker import fail_at_once
 from streams.topology import DELIVERIES
 from streams.workspace import Workspace
+
+log = structlog.get_logger(__name__)
 
 Pause = Callable[[str, str | None, str], Awaitable[None]]
 """Set `paused` of a destination, with the reason."""
@@ -35,6 +39,7 @@ class Sender:
     """Everything that sends in this process."""
 
     def __init__(self, settings: Settings, feed: SettingsFeed, workspace: Workspace, instance: str, pause: Pause) -> None:
+        self.instance = instance
         self.name = f"{instance}-{uuid.uuid4().hex[:8]}"
         self.paused_probe_ms = int(settings.delivery.paused_probe_s * 1000)
         self._settings = settings
@@ -165,6 +170,8 @@ class Sender:
         async def change() -> None:
             try:
                 await self._pause(destination_id, value, reason)
+            except ClicktrailError as error:  # the next try that ends asks for it again; sending goes on
+                log.warning("a destination could not be paused or resumed", destination=destination_id, error=str(error))
             finally:
                 self._changing.discard(destination_id)
 

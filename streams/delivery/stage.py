@@ -6,7 +6,7 @@ State, per partition:
     q:<destination>\0<due ms>:<postback id> its request, while it is to be sent; sorted by destination and time
     w:<postback id>                        its request, while it waits for the one that it corrects
     f:<destination>                        {since}: it has failed since then without a success
-    hello                                  the sender that reads this partition: what was logged before it is in the state
+    hello:<instance>                       the sender of that worker: what was logged before its hello is in the state
 
 A request whose postback id is known is a replay and changes nothing: ten replays of the log send nothing twice. A begun try without an
 end is what a killed sender leaves; its successor says so on record before it tries again (`desk.py`). An end that comes twice, or after a
@@ -23,7 +23,7 @@ import orjson
 from streams.stage import Outputs, RecordLike, State
 from streams.topology import ACTIVITY, ATTEMPTS, POSTBACKS
 
-HELLO = b"hello"
+HELLO = b"hello:"
 WAITING, HELD, DELIVERED, FAILED, NOT_SENT = "waiting", "held", "delivered", "failed", "not_sent"
 FINAL = frozenset([DELIVERED, FAILED, NOT_SENT])
 Message = dict[str, Any]
@@ -84,7 +84,7 @@ class Delivery:
         _row(out, record, request, sent, _QUEUED | {"sent_ms": record.timestamp, "next_attempt_ms": record.timestamp})
 
     def _hello(self, message: Message, record: RecordLike, state: State, out: Outputs) -> None:  # noqa: ARG002 - as all are called
-        state.put(HELLO, message["by"].encode())
+        state.put(HELLO + message["at"].encode(), message["by"].encode())
 
     def _begun(self, message: Message, record: RecordLike, state: State, out: Outputs) -> None:  # noqa: ARG002 - as all are called
         sent = _known(state, message["postback_id"])

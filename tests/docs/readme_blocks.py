@@ -19,7 +19,7 @@ def topology() -> str:
 def results() -> str:
     """One line per committed figure; each names its command and the load beside it."""
     lines = ["| what | measured | load beside it | date | command |", "|---|---|---|---|---|"]
-    for name, reader in (("reference", reference), ("real", real), ("latency", latency), ("kills", kills)):
+    for name, reader in (("reference", reference), ("real", real), ("latency", latency), ("kills", kills), ("delivery", delivery)):
         path = ROOT / "bench" / "results" / f"{name}.json"
         if path.exists():
             lines += reader(json.loads(path.read_text()))
@@ -84,6 +84,21 @@ def kills(found: dict[str, Any]) -> list[str]:
             f"load {found['load']:.0f}",
             found["date"],
             "python -m bench.kills",
+        )
+    ]
+
+
+def delivery(found: dict[str, Any]) -> list[str]:
+    calm, storm = found["calm"], found["one_hangs_one_fails"]
+    said = f"p99 {calm['p99_ms']:,.0f} ms alone, {storm['p99_ms']:,.0f} ms while one hangs and one answers 500; {storm['delivered_per_s']:,} delivered/s"
+    lost = sum(run["lost"] + run["doubled"] for run in (calm, storm))
+    return [
+        line(
+            f"Postbacks at {found['rate']:,}/s to a fast destination, log to arrival",
+            f"{said}, {lost} lost or doubled" + ("" if found["is_kept"] else "; NOT SUSTAINED"),
+            f"others {found['others_cpu_share']:.0%}",
+            found["date"],
+            "python -m bench delivery",
         )
     ]
 

@@ -131,10 +131,28 @@ def test_the_demo_gets_the_verdict_that_stands_beside_each_payload(installation)
     assert {step.detail for step in steps()} <= details | {""}
 
 
+def test_the_demo_shows_postbacks_that_arrive_and_one_that_does_not(installation):
+    """C10, C13 to C16: from the first `up` on, to the demo's own destinations."""
+    found = installation.json("postbacks", "ls")
+    said = {(row["destination_id"], row["state"], row["is_error"], row["status_code"], row["error_message"]) for row in found}
+    assert said == {("social-postback", "delivered", 0, 200, None), ("partner-postback", "failed", 1, 404, "404 Not Found")}
+    assert {row["kind"] for row in found} == {"conversion", "retraction"}
+    urls = [row["postback_url"] for row in found if row["click_id"] == "demo-ann"]
+    assert [url.partition("?")[2] for url in urls] == ["clickid=ad-demo-ann&payout=49.9&event=sale&status=approved&key=***"]
+
+
 def test_everything_is_ready_and_says_so(installation):
     status = installation.json("status")
     assert status["state"] == "running"
-    assert {process["name"] for process in status["processes"]} == {"kafka", "clickhouse", "ingest", "ledger", "attribution", "sink"}
+    assert {process["name"] for process in status["processes"]} == {
+        "kafka",
+        "clickhouse",
+        "ingest",
+        "ledger",
+        "attribution",
+        "delivery",
+        "sink",
+    }
     checks = installation.json("doctor", "--conservation")
     assert all(check["state"] == "ok" for check in checks), checks
     assert all(topic["state"] == "ok" for topic in installation.json("topics", "ls"))
@@ -161,7 +179,7 @@ def test_verbs_that_read(installation):
     assert explained["reason"] == "unknown_click_id"
     assert "window" in explained["because"]
     assert installation.json("get", event_id)["event_id"] == event_id
-    assert [row["what"] for row in installation.json("timeline", "demo-late")] == ["click", "Purchase"]
+    assert [row["what"] for row in installation.json("timeline", "demo-late")] == ["click", "Purchase", "postback"]
     lines = installation.run("tail", "--no-follow", "-n", "3", "--status", "error", "--output", "json").splitlines()
     assert [orjson.loads(line)["status"] for line in lines] == ["error"] * 3
     for verb in ("get", "explain", "timeline"):

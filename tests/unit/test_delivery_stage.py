@@ -3,9 +3,10 @@
 import orjson
 
 from streams.delivery.stage import Delivery, due_key, due_of, sent_key
+from streams.rehoming import RULES
 from streams.runtime.memory import MemoryState
 from streams.stage import Outputs, Record
-from streams.topology import ACTIVITY, ATTEMPTS, DELIVERIES, POSTBACKS
+from streams.topology import ACTIVITY, ATTEMPTS, DELIVERIES, DELIVERY_STATE, POSTBACKS
 
 
 class Bench:
@@ -126,6 +127,14 @@ def test_a_resend_of_one_under_way_does_not_send_it_twice():
     [(topic, _)] = bench.take(DELIVERIES, {"type": "resend", "request": request(), "author": "ann", "reason": "again"})
     assert topic == ACTIVITY.name
     assert bench.state == before
+
+
+def test_where_state_belongs_when_topics_have_grown():
+    """Events stay where they are, and what is known of their postbacks stays with them."""
+    rule = RULES[DELIVERY_STATE.name]
+    bench = Bench()
+    bench.take(POSTBACKS, request("e1-7-44.my-d.1"), request("e1-7-45.my-d.1", follows="e1-7-44.my-d.1"))
+    assert {rule(key, value, 7, 12) for key, value in bench.state.items()} == {(7, value) for value in bench.state.values()}
 
 
 def test_since_when_a_destination_fails():
