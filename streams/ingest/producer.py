@@ -21,8 +21,10 @@ from streams.ingest import metrics
 from streams.ingest.record import Record
 from streams.partition import partition_of
 from streams.runtime import logs
+from streams.topology import PAYLOADS, VISITS
 
 BATCH_BYTES = 512 << 10
+ROUTED = (PAYLOADS, VISITS)
 START_S = 5.0  # a broker that does not answer within this is away
 CLOSE_S = 5.0
 LOG = logs.get(__name__)
@@ -74,7 +76,7 @@ class Producer:
         self.is_broken = True  # until the first one stands
 
     async def try_fresh(self) -> AIOKafkaProducer | None:
-        """Return a started producer, or None when the broker does not answer now."""
+        """Return a started producer, or None when the broker does not answer now, or has other topics than we route for."""
         fresh = AIOKafkaProducer(
             **self._kafka,
             enable_idempotence=True,
@@ -88,8 +90,13 @@ class Producer:
         try:
             async with asyncio.timeout(START_S):
                 await fresh.start()
+                found = {topic.name: len(await fresh.partitions_for(topic.name)) for topic in ROUTED}
         except (KafkaError, TimeoutError, OSError) as error:
             LOG.debug("broker_away", error=repr(error))
+            await _abandon(fresh)
+            return None
+        if set(found.values()) != {self._partitions}:  # a key in the wrong partition never meets what was recorded for it: rather wait
+            LOG.error("topics_differ", wanted_partitions=self._partitions, **found)
             await _abandon(fresh)
             return None
         return fresh

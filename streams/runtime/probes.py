@@ -12,10 +12,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 from streams.runtime.connections import ClickHouseSettings, KafkaSettings, masked
 from streams.runtime.errors import Unavailable
@@ -25,20 +32,35 @@ LIMIT_S = 2.0  # of a health page
 COMMAND_S = 5.0  # of a command: somebody waits, but a wrong "does not answer" is worse than three seconds
 REMEMBERED_S = 1.0  # health pages may be asked often; the services are not
 ANSWERS = "answers"
+REFUSED = "it refuses the user and password"
+DISTRUSTED = "its certificate is not trusted"
 
 
 async def kafka(settings: KafkaSettings, limit_s: float = LIMIT_S) -> str:
-    """Return "answers", or what is wrong."""
-    client = AIOKafkaClient(**settings.client_args())
+    """Return "answers", or what is wrong; of several servers, with the last one that was asked."""
+    found = "no answer"
+    args = settings.client_args()
+    for host, port, _ in collect_hosts(args.pop("bootstrap_servers")):
+        found = await _kafka(host, port, args, limit_s)
+        if found == ANSWERS:
+            break
+    return found
+
+
+async def _kafka(host: str, port: int, args: dict[str, Any], limit_s: float) -> str:
+    """Connect as every client does: TLS, its version, who we are."""
     try:
         async with asyncio.timeout(limit_s):
-            await client.bootstrap()
+            connection = await create_conn(host, port, **args)
     except TimeoutError:
         return f"no answer within {limit_s:g} s"
+    except ssl.SSLError as error:
+        return f"{DISTRUSTED}: {getattr(error, 'verify_message', None) or error.reason}"
+    except (AuthenticationFailedError, SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError):
+        return REFUSED
     except (KafkaError, OSError):
         return "no answer"
-    finally:
-        await client.close()
+    connection.close()
     return ANSWERS
 
 
@@ -74,10 +96,12 @@ def _question(settings: ClickHouseSettings) -> urllib.request.Request:
 async def require_kafka(settings: KafkaSettings, limit_s: float = COMMAND_S) -> None:
     """Return if it answers, else raise Unavailable."""
     if (found := await kafka(settings, limit_s)) != ANSWERS:
-        servers = settings.bootstrap_servers
-        raise Unavailable(
-            f"Kafka does not answer at {servers} ({found}).", "Start it (`clicktrail up`) or set CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS."
-        )
+        remedy = "Start it (`clicktrail up`) or set CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS."
+        if found == REFUSED:
+            remedy = "Compare CLICKTRAIL_KAFKA__SASL_USERNAME, …SASL_PASSWORD and …SASL_MECHANISM with what the broker knows."
+        elif found.startswith(DISTRUSTED):
+            remedy = "Set CLICKTRAIL_KAFKA__SSL_CAFILE to the CA that signed it."
+        raise Unavailable(f"Kafka does not answer at {settings.bootstrap_servers} ({found}).", remedy)
 
 
 def require_clickhouse(settings: ClickHouseSettings) -> None:

@@ -85,10 +85,7 @@ async def connected(settings: Settings, limit_s: float = probes.COMMAND_S) -> AI
         await admin.start()
     except KafkaError as error:
         await admin.close()
-        servers, remedy = settings.kafka.bootstrap_servers, "Try again."
-        if settings.kafka.security_protocol != "PLAINTEXT":
-            remedy = f"{remedy} It may also refuse {settings.kafka.security_protocol}, the user and password (…SASL_*) or the certificates (…SSL_*)."
-        raise Unavailable(f"Kafka does not answer at {servers}.", remedy) from error
+        raise Unavailable(f"Kafka does not answer at {settings.kafka.bootstrap_servers}.", "Try again.") from error
     return admin
 
 

@@ -23,6 +23,7 @@ from yarl import URL
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from streams.identifiers import key as identifier_key
+from streams.ingest.producer import Producer
 from streams.partition import partition_of
 from streams.runtime import topics
 from streams.runtime.errors import BadSettings
@@ -672,6 +673,16 @@ async def test_started_while_the_broker_is_away_it_goes_by_what_it_knew_and_spoo
     assert sorted(record.value for record in records) == [b"cold=0", b"cold=1", b"cold=2", b"warm=1"]
     assert set(receipts) <= {dict(record.headers)["receipt"].decode() for record in records}
     assert len(await visits.rest()) == 1
+
+
+@pytest.mark.parametrize(("partitions", "is_taken"), [(PARTITIONS, True), (PARTITIONS + 1, False), (PARTITIONS - 1, False)])
+async def test_topics_of_another_size_get_nothing(broker, partitions, is_taken):
+    """What lies in the spool of an ingest with the wrong CLICKTRAIL_PARTITIONS stays there: its keys would miss what was recorded for them."""
+    producer = Producer({"bootstrap_servers": broker.bootstrap_servers}, partitions)
+    fresh = await producer.try_fresh()
+    assert (fresh is not None) == is_taken
+    if fresh is not None:
+        await producer.discard(fresh)
 
 
 async def test_an_ingest_that_never_saw_settings_says_why_it_takes_nothing(broker, client, tmp_path):
