@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from console import volume
+from console.api.revealing import REASON, REVEAL
 from console.api.lists import CURSOR, LIMIT, PATHS, TOTAL, page_of
 from console.filters import Filter
 from console.lists import Listed, listed
@@ -72,7 +73,7 @@ def controls(found: Listed, first: tuple[str, ...]) -> list[Control]:
 
 def _control(each: Filter) -> Control:
     kind = each.name if each.name in wording.WORDS else "other"
-    pairs = [(word, wording.word(word, kind)) for word in each.shown_words]
+    pairs = [(word, wording.word(each.words.get(word, word), kind)) for word in each.shown_words]
     return Control(each.name, LABELS.get(each.name, each.name.capitalize()), each.kind, each.doc, each.shown_words, kind, pairs)
 
 
@@ -116,7 +117,7 @@ def route(about: About, panel: Panel | None = None) -> Route:
     async def handler(ask: Ask) -> Any:
         return await _page(ask, about, found, panel)
 
-    parameters = (CURSOR, LIMIT, TOTAL, OPEN, TAB, FORM, LIVE)
+    parameters = (CURSOR, LIMIT, TOTAL, OPEN, TAB, FORM, LIVE, REVEAL, REASON)
     return Route("GET", about.path, handler, "read_log", about.lead, parameters, found, produces=("text/html",), kind="page")
 
 

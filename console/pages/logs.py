@@ -1,13 +1,15 @@
 """ClickFlare's three logs: System logs, System activity and Postback status, each with a panel for its row."""
 
+import dataclasses
 import shlex
 from typing import Any
 
 from console import listing, masking
+from console.api import clicks
 from console.explaining import decoded
 from console.listing import Question
 from console.lists import listed
-from console.pages import events, lists
+from console.pages import inspecting, lists
 from console.pages.inspecting import sql_text
 from console.server.answers import Refused
 from console.server.route import Ask
@@ -35,25 +37,17 @@ async def visit(ask: Ask, row_id: str) -> dict[str, Any]:
     """Return a visit with what was passed and what was collected; for a conversion the inspector's event."""
     found = await ask.context.asker.one(listing.page(listed("visits"), {"q": row_id}, ask.viewer.accounts, None, 1))
     if found is None:
-        return await events.panel(ask, row_id)
+        return await inspecting.panel(ask, row_id)
     shown = masking.row(found)
     shown.pop("cursor_key_")
     return {"visit": shown, "collected": {name: shown[name] for name in COLLECTED if shown[name] is not None}}
 
 
 async def attempts(ask: Ask, postback_id: str) -> dict[str, Any]:
-    """Return every try of a postback, the last one first. Refused("not_found")."""
-    scope = "" if ask.viewer.accounts is None else " AND account_id IN {accounts:Array(String)}"
-    sql = (
-        f"SELECT * EXCEPT (log_partition, log_offset, logged_at) FROM postback_attempts WHERE postback_id = {{id:String}}{scope} "  # noqa: S608 - of ours
-        "ORDER BY attempt DESC, log_offset DESC LIMIT 1 BY attempt"
-    )
-    accounts = {} if ask.viewer.accounts is None else {"accounts": list(ask.viewer.accounts)}
-    rows = await ask.context.asker.rows(Question(sql, {"id": postback_id, **accounts}))
-    if not rows:
-        raise Refused("not_found", f"There is no postback {postback_id}.", "Postback status lists them.")
-    shown = [masking.row(row) for row in rows]
-    return {"attempts": shown, "quoted_url": shlex.quote(shown[0]["postback_url"]), "sql_id": sql_text(postback_id)}
+    """Return a postback with every try of it, the last one first. Refused("not_found")."""
+    found = await clicks.postback(dataclasses.replace(ask, path={"postback_id": postback_id}))
+    url = found["postback"]["postback_url"]
+    return {**found, "attempts": found["attempts"][::-1], "quoted_url": shlex.quote(url), "sql_id": sql_text(postback_id)}
 
 
 async def change(ask: Ask, activity_id: str) -> dict[str, Any]:

@@ -31,7 +31,8 @@
     const plot = figure.querySelector(".plot"), data = read(figure), isBars = figure.dataset.chart === "bars";
     const width = plot.clientWidth, height = figure.classList.contains("tall") ? 220 : 112, step = Number(figure.dataset.width || 0);
     if (!width || !data.x.length) return;
-    const isTime = figure.dataset.axis !== "value";
+    const isTime = figure.dataset.axis !== "steps"; // steps: bars side by side, named by the table
+    const labels = [...figure.querySelectorAll("tbody th")].map((head) => head.dataset.label), edges = isTime ? [] : marked(figure);
     let { x, y } = data;
     if (isBars && step) [x, y] = filled(x, y, step);
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
@@ -41,20 +42,19 @@
       paths: isBars ? uPlot.paths.bars({ size: [0.86, 46], align: step ? 1 : 0 }) : undefined, points: { show: !isBars && x.length < 40, size: 5 },
     }));
     const order = isBars ? [...series.keys()].reverse() : [...series.keys()]; // the tallest of a stack is drawn first
-    const edge = Number(figure.dataset.edge || 0);
     figure.plot?.destroy();
     figure.plot = new uPlot({
       width, height, legend: { show: false }, cursor: { drag: { x: isBars && isTime, y: false, setScale: false }, points: { show: !isBars } }, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
-      scales: { x: { time: isTime, range: range(x, step, edge) }, y: { range: (_, least, most) => [Math.min(0, least), Math.max(most, 1) * 1.08] } },
-      axes: [{ ...axis, size: 26, values: isTime ? times : undefined, space: 90 }, { ...axis, size: 48, space: 28, incrs: isBars ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7] : undefined }],
+      scales: { x: { time: isTime, range: isTime ? range(x, step) : [-0.6, x.length - 0.4] }, y: { range: (_, least, most) => [Math.min(0, least), Math.max(most, 1) * 1.08] } },
+      axes: [{ ...axis, size: 26, values: isTime ? times : (_, splits) => splits.map((at) => labels[at] ?? ""), space: isTime ? 90 : 20, incrs: isTime ? undefined : [1], grid: { ...axis.grid, show: isTime } }, { ...axis, size: 48, space: 28, incrs: isBars ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7] : undefined }],
       series: [{}, ...order.map((at) => series[at])],
-      hooks: { setSelect: isBars && isTime ? [(made) => zoom(made)] : [], draw: edge ? [(made) => line(made, edge)] : [] },
+      hooks: { setSelect: isBars && isTime ? [(made) => zoom(made)] : [], draw: edges.map((at) => (made) => line(made, at + 0.5)) },
     }, [x, ...order.map((at) => stacked[at])], plot);
     legend(figure, data);
   }
 
-  const range = (x, step, edge) => () => step // a few bars are drawn as narrow as many
-    ? [Math.min(x[0], x.at(-1) - 40 * step), x.at(-1) + step * 1.5] : [Math.min(x[0], edge ? 0 : x[0]), Math.max(x.at(-1), edge * 1.03, x[0] + 1)];
+  const range = (x, step) => () => [Math.min(x[0], x.at(-1) - 40 * step), x.at(-1) + step * 1.5]; // a few bars are drawn as narrow as many
+  const marked = (figure) => [...figure.querySelectorAll("tbody th")].flatMap((head, at) => (head.dataset.edge ? [at] : []));
 
   function times(_, splits) { // 13:50, or 11-25 where days are the unit; the date stands at the first one
     const isDaily = splits.length > 1 && splits[1] - splits[0] >= 86400, isFine = splits.length > 1 && splits[1] - splits[0] < 60;

@@ -109,7 +109,7 @@
     announce();
     if (!wanted) return;
     source = new EventSource(wanted);
-    source.addEventListener("rows", (event) => { count += JSON.parse(event.data).rows.length; announce(); });
+    source.addEventListener("rows", (event) => { const said = JSON.parse(event.data); count += said.total || (said.missed ? 1 : 0); announce(); });
     source.addEventListener("open", () => { button.dataset.state = "open"; });
   }
 
