@@ -21,6 +21,7 @@
   // A refusal replaces nothing: it is said, and the page stays as it was.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.xhr.status < 400) return;
+    if (event.detail.xhr.getResponseHeader("X-Problems")) { event.detail.shouldSwap = true; event.detail.isError = false; return; }
     const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
     const said = [one(".refusal h1", page), one(".refusal p:not(.code)", page)].map((part) => part?.textContent).filter(Boolean);
     toast(said.join(" ") || `The console answered ${event.detail.xhr.status}.`, true);
@@ -47,21 +48,25 @@
   }
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-copy], [data-opens], [data-clears], [data-fills], .menu-button, #live");
+    const target = event.target.closest("[data-copy], [data-opens], [data-clears], [data-line], .menu-button, #live");
     if (!target) return;
     if (target.dataset.copy !== undefined) copy(target.dataset.copy);
     else if (target.dataset.opens) one(`#${target.dataset.opens}`).showModal();
-    else if (target.dataset.fills) fill(target);
+    else if (target.dataset.line) goTo(Number(target.dataset.line));
     else if (target.matches(".menu-button")) target.setAttribute("aria-expanded", String(target.parentElement.classList.toggle("is-open")));
     else if (target.id === "live") setLive(!isLive());
     else if (target.dataset.clears !== undefined) { event.preventDefault(); location.assign(location.pathname); }
   });
 
-  function fill(button) { // puts an example into a field
-    const field = one(button.dataset.into);
-    field.value = button.dataset.fills;
+  function goTo(line) { // selects a line of the editor
+    const field = one("textarea.code"), lines = field.value.split("\n"), begin = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
     field.focus();
+    field.setSelectionRange(begin, begin + (lines[line - 1] ?? "").length);
   }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.closest("[data-enter-sends]")) event.target.form.requestSubmit();
+  });
 
   document.addEventListener("change", (event) => {
     if (event.target.id !== "theme") return;
