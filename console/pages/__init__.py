@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from console.server import door
+from console.pages import drawing, events, logs, overview, people, settings, sql
 from console.server.answers import Refused
 from console.server.route import Route
 from console.server.viewer import Viewer
 
-ROUTES: tuple[Route, ...] = ()
+ROUTES: tuple[Route, ...] = (*events.ROUTES, *logs.ROUTES, *overview.ROUTES, *sql.ROUTES, *people.ROUTES, *settings.ROUTES)
 
 
-async def refused(request: web.Request, who: Viewer, why: Refused) -> web.StreamResponse:  # noqa: ARG001 - what a page is drawn from
+async def refused(request: web.Request, who: Viewer, why: Refused) -> web.StreamResponse:
     """Draw a refusal as a page."""
-    return door.refusal(why)
+    return drawing.refused(request, who, why)

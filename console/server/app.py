@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from console import api, pages
+from console.pages import drawing
 from console.server import door
 from console.server.answers import Refused
 from console.server.context import Context
 from console.server.route import TABLE, Route
+from console.server.viewer import NOBODY
 
 MAX_BODY_BYTES = 8 << 20
 API = "/api/"
+STATIC = "/static"
+FOR_GOOD = "public, max-age=31536000, immutable"  # the address changes with the file
 
 
 def routes() -> tuple[Route, ...]:
@@ -25,7 +29,7 @@ def made(context: Context, health_routes: list[web.RouteDef]) -> web.Application
     table = routes()
     app[TABLE] = table
     door.add(app, table, context, pages.refused)
-    app.add_routes(health_routes)
+    app.add_routes([*health_routes, web.static(STATIC, drawing.STATIC)])
     app.on_response_prepare.append(_with_headers)
     return app
 
@@ -36,7 +40,9 @@ async def _unknown(request: web.Request, handler: door.Handler) -> web.StreamRes
     try:
         return await handler(request)
     except web.HTTPNotFound:
-        return door.refusal(Refused("unknown_route"))
+        if request.path.startswith((API, STATIC)):
+            return door.refusal(Refused("unknown_route"))
+        return drawing.refused(request, NOBODY, Refused("unknown_route", "There is no such page.", "The event log is a good place to start."))
     except web.HTTPMethodNotAllowed as error:
         return door.refusal(Refused("method_not_allowed", Allow=", ".join(sorted(error.allowed_methods))))
 
@@ -48,3 +54,5 @@ async def _with_headers(request: web.Request, response: web.StreamResponse) -> N
     response.headers["Server"] = "clicktrail"  # not which libraries, in which versions
     if request.path.startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
+    elif request.path.startswith(f"{STATIC}/") and "v" in request.query:
+        response.headers.setdefault("Cache-Control", FOR_GOOD)
