@@ -152,6 +152,7 @@ def test_everything_is_ready_and_says_so(installation):
         "attribution",
         "delivery",
         "sink",
+        "console",
     }
     checks = installation.json("doctor", "--conservation")
     assert all(check["state"] == "ok" for check in checks), checks
