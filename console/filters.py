@@ -28,7 +28,7 @@ Values = dict[str, object]
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 ANYTHING: Words = {}
 LONGEST = 200  # of one value; ids are shorter
-MOST = 100  # values of one filter
+MOST = 50  # values of one filter
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from console import exporting, listing, masking
 from console.api import revealing
-from console.api.revealing import REASON, REVEAL
+from console.api.revealing import REVEAL, WHY
+from console.explaining import JSON_COLUMNS, decoded
 from console.lists import LISTS, Listed
 from console.server.answers import Refused
 from console.server.route import Ask, Parameter, Route
@@ -39,7 +40,9 @@ async def page_of(ask: Ask, found: Listed) -> dict[str, Any]:
     rows, *counted = await asyncio.gather(*asked)
     page = listing.cut(found, rows, cursor, limit)
     return {
-        "rows": [masking.row(each) for each in page.rows],
+        "rows": [
+            masking.row({name: decoded(value) if name in JSON_COLUMNS else value for name, value in each.items()}) for each in page.rows
+        ],
         "total": counted[0][0]["total"] if counted else None,
         "next": page.older,
         "previous": page.newer,
@@ -81,7 +84,7 @@ def _routes(found: Listed) -> list[Route]:
             return await download(ask, found, form)
 
         return Route(
-            "GET", f"{path}.{form}", file, "export", f"{found.title} as {form}: {WHOLE}", (REVEAL, REASON), found, produces=(MEDIA[form],)
+            "GET", f"{path}.{form}", file, "export", f"{found.title} as {form}: {WHOLE}", (REVEAL, WHY), found, produces=(MEDIA[form],)
         )
 
     parameters = (CURSOR, LIMIT, TOTAL)

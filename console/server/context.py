@@ -7,6 +7,7 @@ from console.pipe import Pipe
 from console.records import Records
 from console.server.audit import Audit
 from console.server.following import Following
+from console.server.jobs import Jobs
 from console.server.limits import Limits
 from console.server.sessions import Sessions
 from console.server.tail import Tail
@@ -28,9 +29,10 @@ class Context:
     desk: SqlDesk
     tail: Tail
     pipe: Pipe
+    jobs: Jobs
     local_user: str = ""
 
     async def close(self) -> None:
         """Close every connection."""
-        for part in (self.tail, self.pipe, self.records, self.audit, self.desk, self.asker):
+        for part in (self.jobs, self.tail, self.pipe, self.records, self.audit, self.desk, self.asker):
             await part.close()

@@ -14,12 +14,12 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from console.filters import where
+from console.filters import MOST, where
 from console.server import gate
 from console.server.answers import Refused, json_response
 from console.server.context import Context
 from console.server.metrics import ANSWER_SECONDS, REQUESTS
-from console.server.route import Ask, Parameter, Route
+from console.server.route import FLAGS, LONGEST_TEXT, Ask, Parameter, Route
 from console.server.viewer import NOBODY, Viewer
 from console.warehouse import QueryRefused
 from schemas.entities import problems_of
@@ -27,7 +27,6 @@ from streams.runtime import logs
 from streams.runtime.errors import BadSettings, ClicktrailError, Unavailable, near_match
 
 LOG = logs.get(__name__)
-FLAGS = ("", "0", "1", "true", "false", "yes", "no")
 OVER_LIMITS = {158, 159, 160, 191, 241, 307, 396}  # ClickHouse's numbers for too many rows or bytes, too long, too much memory
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -113,14 +112,16 @@ def given(route: Route, query: str) -> dict[str, list[str]]:
             near = near_match(name, [*known, *filters])
             names = ", ".join([*known, *filters]) or "none"
             raise Refused("bad_parameter", f"There is no parameter {name[:100]!r} here.", near or f"The parameters are: {names}.")
-        own = known[name].name if name in known else name
+        own = known[name].name if name in known else filters[name].name
         if own not in seen:
             found.pop(own, None)
             seen.add(own)
         found.setdefault(own, []).append(value)
+        if len(found[own]) > MOST:
+            raise Refused("bad_parameter", f"{own} has more than {MOST} values.")
     for parameter in route.parameters:
         _check(parameter, found)
-    where(route.filters, {name: values for name, values in found.items() if name in filters})
+    where(route.filters, {each.name: found[each.name] for each in route.filters if each.name in found})
     return found
 
 
@@ -141,8 +142,8 @@ def _check(parameter: Parameter, found: dict[str, list[str]]) -> None:
             found[parameter.name] = [parameter.default]
         return
     for value in values:
-        if "\0" in value:
-            raise Refused("bad_parameter", f"{parameter.name} has a zero byte in it.")
+        if "\0" in value or len(value) > LONGEST_TEXT:
+            raise Refused("bad_parameter", f"{parameter.name} has a zero byte in it, or more than {LONGEST_TEXT} characters.")
         if parameter.words and value not in parameter.words:
             near = near_match(value, list(parameter.words))
             words = ", ".join(parameter.words)
