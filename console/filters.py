@@ -91,7 +91,7 @@ EVENTS: Filters = (
     *times("received_at"),
     Filter(
         "q",
-        "event_id, click_id, transaction_id, receipt_id, duplicate_of, parent_event_id",
+        "event_id, click_id, transaction_id, receipt_id",
         "an id, whole, or its beginning and *",
         "search",
     ),

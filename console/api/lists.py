@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from console import exporting, listing, masking
+from console import exporting, listing, masking, paging
 from console.api import revealing
 from console.api.revealing import REVEAL, WHY
 from console.explaining import JSON_COLUMNS, decoded
@@ -34,9 +34,10 @@ async def page_of(ask: Ask, found: Listed) -> dict[str, Any]:
     _is_seen_by(ask, found)
     cursor, limit = listing.read_cursor(found, ask.text("cursor")), ask.number("limit")
     given, accounts = ask.filters(), ask.viewer.accounts
-    asked = [ask.context.asker.rows(listing.page(found, given, accounts, cursor, limit))]
+    asker = ask.context.asker
+    asked = [paging.rows(asker, found, given, accounts, cursor, limit, await ask.context.census.accounts())]
     if ask.flag("total"):
-        asked.append(ask.context.asker.rows(listing.total(found, given, accounts)))
+        asked.append(asker.rows(listing.total(found, given, accounts)))
     rows, *counted = await asyncio.gather(*asked)
     page = listing.cut(found, rows, cursor, limit)
     return {

@@ -6,6 +6,7 @@ from console.asking import Asker
 from console.pipe import Pipe
 from console.records import Records
 from console.server.audit import Audit
+from console.server.census import Census
 from console.server.following import Following
 from console.server.jobs import Jobs
 from console.server.limits import Limits
@@ -30,6 +31,7 @@ class Context:
     tail: Tail
     pipe: Pipe
     jobs: Jobs
+    census: Census
     local_user: str = ""
 
     async def close(self) -> None:

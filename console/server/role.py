@@ -15,6 +15,7 @@ from console.pipe import Pipe
 from console.records import Records
 from console.server import app
 from console.server.audit import Audit
+from console.server.census import Census
 from console.server.context import Context
 from console.server.following import Following
 from console.server.jobs import Jobs
@@ -34,6 +35,7 @@ def context_of(settings: Settings) -> Context:
     """Return the parts. BadSettings when no login is wanted on an address that others reach."""
     asker, clickhouse = Asker(settings.clickhouse), settings.clickhouse
     restricted = clickhouse.model_copy(update={"user": clickhouse.query_user, "password": clickhouse.query_password})
+    following = Following(settings)
     return Context(
         settings=settings,
         asker=asker,
@@ -43,7 +45,8 @@ def context_of(settings: Settings) -> Context:
         desk=SqlDesk(asker, Asker(restricted) if clickhouse.query_user else asker, clickhouse.database),
         tail=Tail(settings),
         jobs=Jobs(),
-        following=Following(settings),
+        census=Census(asker, following),
+        following=following,
         sessions=Sessions(settings.pii_secret(), is_secure=settings.console_url().startswith("https://")),
         limits=Limits(settings.console.requests_per_s, settings.console.logins_per_minute),
         local_user=local_user(settings),

@@ -29,7 +29,7 @@ from tests.integration.console_rig import Console
 from tests.integration.sink_rig import row, visit
 
 EXAMPLES = 5  # at random for each route, beside those that schemathesis makes of every bound and word
-ALIKE = r"^/api/v1/((integration-events|system-logs|postbacks|activity|dead-letters)[.].*|visits[.]json|events[.](json|ndjson|parquet))$"
+ALIKE = r"^/api/v1/((integration-events|system-logs|visits|postbacks|dead-letters)([.].*)?|(events|activity)[.](json|ndjson|parquet)|activity[.]csv|problems)$"
 DOCUMENT = document(api.ROUTES)
 CHECKS = [
     status_code_conformance, content_type_conformance, response_schema_conformance, negative_data_rejection, ignored_auth,
