@@ -73,7 +73,8 @@ async def _answered(context: Context, route: Route, request: web.Request, who: V
     try:
         ask = Ask(request, route, context, who, dict(request.match_info), given(route, request.rel_url.raw_query_string))
         ask.body, page_token = await _body(route, request)
-        gate.check_page_token(request, who, request.headers.get("X-CSRF-Token") or page_token)
+        if route.may is not None:  # logging in is anybody's, and no page of another site can send it
+            gate.check_page_token(request, who, request.headers.get("X-CSRF-Token") or page_token)
         found = await route.handler(ask)
     except QueryRefused as error:
         code = "too_much" if error.code in OVER_LIMITS else "broken"
@@ -165,7 +166,7 @@ async def _body(route: Route, request: web.Request) -> tuple[BaseModel | None, s
     except web.HTTPRequestEntityTooLarge as error:
         raise Refused("too_large") from error
     page_token = ""
-    if request.content_type == "application/x-www-form-urlencoded":
+    if request.content_type == "application/x-www-form-urlencoded" and raw.lstrip()[:1] != b"{":  # `curl -d '{…}'` calls JSON a form
         fields = dict(_pairs(raw.decode("utf-8", "replace")))
         page_token = fields.pop("_csrf", "")
         value: Any = fields

@@ -283,6 +283,12 @@ async def test_a_pasted_payload_gets_its_verdict_and_nothing_is_written(api, tok
     assert await count(api) == before
 
 
+async def test_curl_needs_no_content_type(api):
+    body = '{"source": "network", "method": "GET", "payload": "sub5=demo-dan&txid=CURL-1&payout=9&status=approved"}'
+    async with api.http.post("/api/v1/mapping/test", data=body, headers={"Content-Type": "application/x-www-form-urlencoded"}) as response:
+        assert (await response.json())["verdict"]["status"] == "ok"
+
+
 async def test_a_draft_is_tried_before_it_is_saved(api):
     draft = {"name": "New", "kind": "postback", "property_id": "shop", "mapping": {"click_id": "cid", "transaction_id": "order"}}
     trial = {"draft": draft, "method": "GET", "payload": "cid=demo-dan&order=D-1&status=approved&payout=3"}
