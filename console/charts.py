@@ -73,7 +73,7 @@ def statuses(given: Given, accounts: Accounts) -> tuple[Question, Range]:
 def reasons(given: Given, accounts: Accounts) -> tuple[Question, Range]:
     """How many events of each reason."""
     sql, values, found = _ranged(given, accounts, is_ranged=True)
-    text = f"SELECT reason AS series, any(status) AS status, count() AS value FROM events WHERE {sql} GROUP BY series ORDER BY value DESC"
+    text = f"SELECT reason AS series, any(status) AS what, count() AS value FROM events WHERE {sql} GROUP BY series ORDER BY value DESC"
     return Question(text, values), found
 
 
@@ -120,12 +120,12 @@ def problems(given: Given, accounts: Accounts) -> tuple[Question, Range]:
     values["middle"] = middle.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     late = "received_at >= toDateTime64({middle:String}, 3, 'UTC')"
     text = (
-        "SELECT reason, any(status) AS status, sub_reason, count() AS events, "
+        "SELECT reason, any(status) AS what, sub_reason, count() AS events, "
         f"countIf({late}) AS later, countIf(NOT {late}) AS earlier, min(received_at) AS first_seen, max(received_at) AS last_seen, "
         "arraySort(groupUniqArray(20)(source_id)) AS sources, uniqExact(source_id) AS source_count, "
         "arrayReverse(arrayMap(x -> x.2, arraySort(groupArraySorted(3)((-toUnixTimestamp64Milli(received_at), event_id))))) AS examples, "
-        "argMax(events.message, received_at) AS message, sumIf(events.value, currency = 'USD') AS usd "
-        f"FROM events WHERE ({sql}) AND status != 'ok' GROUP BY reason, sub_reason ORDER BY status = 'error' DESC, events DESC LIMIT 500"
+        "argMax(events.message, received_at) AS message "
+        f"FROM events WHERE ({sql}) AND status != 'ok' GROUP BY reason, sub_reason ORDER BY what = 'error' DESC, events DESC LIMIT 500"
     )
     return Question(text, values), found
 

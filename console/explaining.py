@@ -11,6 +11,7 @@ import orjson
 
 from schemas.reasons import REASON_BY_CODE, SUB_REASON_BY_CODE
 
+JSON_COLUMNS = ("before", "after", "diff", "trace", "evidence")  # text in ClickHouse, structures for whoever reads them
 PASSED, NEEDS_PARENT = "passed", "needs_parent"
 Say = Callable[[dict[str, Any], str], str]  # (row, detail of the step) -> sentence
 

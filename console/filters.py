@@ -28,7 +28,7 @@ Values = dict[str, object]
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 ANYTHING: Words = {}
 LONGEST = 200  # of one value; ids are shorter
-MOST = 100  # values of one filter
+MOST = 50  # values of one filter
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -91,7 +91,7 @@ EVENTS: Filters = (
     *times("received_at"),
     Filter(
         "q",
-        "event_id, click_id, transaction_id, receipt_id, duplicate_of, parent_event_id",
+        "event_id, click_id, transaction_id, receipt_id",
         "an id, whole, or its beginning and *",
         "search",
     ),

@@ -5,11 +5,13 @@ Nothing is judged here: what is said of candidates and duplicates is the row's o
 
 import base64
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from console.explaining import decoded
+from console.json_text import money
 from console.spoken import spoken
 from schemas.reasons import REASON_BY_CODE, SUB_REASON_BY_CODE
 
@@ -63,7 +65,7 @@ def data(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Return Referral Rock's Data section: the result, why it failed, and the parameters with their values, as lines (R18)."""
     reason = REASON_BY_CODE.get(row["reason"])
     sub = SUB_REASON_BY_CODE.get(row.get("sub_reason") or "")
-    amount = f"{row['value']} {row['currency'] or ''}".strip() if row.get("value") is not None else None
+    amount = f"{money(Decimal(str(row['value'])))} {row['currency'] or ''}".strip() if row.get("value") is not None else None
     lines = [
         ("Result", {"success": "Success", "info": "Info", "failure": "Failure"}.get(row["view_status"], row["view_status"])),
         ("Message", row["message"]),

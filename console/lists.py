@@ -18,7 +18,10 @@ OUR_PLACE = {"log_topic", "log_partition", "log_offset", "logged_at"}  # where a
 
 
 class Listed(NamedTuple):
-    """A list. `account` is the column that says whose a row is, empty when all rows are the workspace's own."""
+    """A list. `account` is the column that says whose a row is, empty when all rows are the workspace's own.
+
+    `base`: the table behind a view that leaves superseded rows out (`paging.py`); `fixed`: the filters on what no later verdict changes. `is_wide`: a view that cannot be left after some rows.
+    """
 
     name: str
     title: str
@@ -29,20 +32,25 @@ class Listed(NamedTuple):
     heavy: tuple[str, ...] = ()
     account: str = "account_id"
     hidden: tuple[str, ...] = ()
+    base: str = ""
+    is_wide: bool = False
+    fixed: frozenset[str] = frozenset()
 
 
 LISTS = (
     Listed(
         "events", "Event log", "events", "received_at", "event_id", filters.EVENTS,
         heavy=("trace", "evidence", "parameters", "payload", "payload_sha256", "identity", "topic", "partition", "offset"),
+        base="event_revisions",
+        fixed=frozenset({"source", "type", "property", "conversion", "transaction_id", "is_test", "from", "to"}),
     ),
     Listed(
         "integration_events", "Integration events in Referral Rock's words", "integration_events", "created_date", "event_id",
         filters.INTEGRATION_EVENTS, hidden=("account_id",),
     ),
-    Listed("system_logs", "System logs", "system_logs", "received_at", "id", filters.SYSTEM_LOGS),
+    Listed("system_logs", "System logs", "system_logs", "received_at", "id", filters.SYSTEM_LOGS, is_wide=True),
     Listed("visits", "Visits and clicks", "visits", "received_at", "visit_id", filters.VISITS, heavy=("identifiers",)),
-    Listed("postbacks", "Postback status", "postbacks", "postback_time", "postback_id", filters.POSTBACKS),
+    Listed("postbacks", "Postback status", "postbacks", "postback_time", "postback_id", filters.POSTBACKS, is_wide=True),
     Listed("activity", "System activity", "activity", "changed_at", "activity_id", filters.ACTIVITY, account=""),
     Listed("dead_letters", "Dead letters", "dead_letters", "failed_at", "concat(log_topic, '/', toString(log_partition), '/', toString(log_offset))",
            filters.DEAD_LETTERS, heavy=("value",), account=""),

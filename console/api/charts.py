@@ -24,7 +24,11 @@ async def chart(ask: Ask) -> dict[str, Any]:
             near_match(name, list(charts.CHARTS)) or f"There are: {', '.join(charts.CHARTS)}.",
         )
     question, found = charts.CHARTS[name](ask.filters(), ask.viewer.accounts)
-    answer: dict[str, Any] = {"chart": name, "range": charts.shown(found), "rows": await ask.context.asker.rows(question)}
+    rows = [
+        {("status" if column == "what" else column): value for column, value in row.items()}
+        for row in await ask.context.asker.rows(question)
+    ]
+    answer: dict[str, Any] = {"chart": name, "range": charts.shown(found), "rows": rows}
     if name == "delays":
         workspace = ask.context.following.workspace
         properties = [each for each in workspace.all("property").values() if isinstance(each, Property)]
@@ -38,6 +42,7 @@ async def problems(ask: Ask) -> dict[str, Any]:
     question, found = charts.problems(ask.filters(), ask.viewer.accounts)
     rows = []
     for row in await ask.context.asker.rows(question):
+        row["status"] = row.pop("what")  # its own name would be taken for the column that the filters mean
         reason, sub = REASON_BY_CODE.get(row["reason"]), SUB_REASON_BY_CODE.get(row["sub_reason"] or "")
         rows.append(
             masking.row(row)

@@ -9,7 +9,7 @@ from aiohttp import web
 from console import inspecting, masking, records
 from console.api import revealing
 from console.api.revealing import REASON, REVEAL
-from console.explaining import decoded, explained
+from console.explaining import JSON_COLUMNS, decoded, explained
 from console.listing import Question
 from console.server.answers import Refused
 from console.server.openapi import shape
@@ -22,10 +22,9 @@ from schemas.event import SENDER_IP
 MOST_RELATED = 50
 ATTEMPTS = (
     "postback_id, attempt, destination_id, integration_id, sent_at, duration_ms, is_error, error_message, status_code, postback_url, ct, "
-    "next_attempt_at, state, request, response"
+    "next_attempt_at, state, kind, follows, request, response"
 )
 BRIEF = "event_id, source_id, received_at, status, reason, message, duplicate_of"
-JSON_COLUMNS = ("trace", "evidence")
 
 
 def scoped(ask: Ask, sql: str, **values: object) -> Question:

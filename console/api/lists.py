@@ -12,9 +12,10 @@ from typing import Any
 
 from aiohttp import web
 
-from console import exporting, listing, masking
+from console import exporting, listing, masking, paging
 from console.api import revealing
-from console.api.revealing import REASON, REVEAL
+from console.api.revealing import REVEAL, WHY
+from console.explaining import JSON_COLUMNS, decoded
 from console.lists import LISTS, Listed
 from console.server.answers import Refused
 from console.server.route import Ask, Parameter, Route
@@ -33,13 +34,16 @@ async def page_of(ask: Ask, found: Listed) -> dict[str, Any]:
     _is_seen_by(ask, found)
     cursor, limit = listing.read_cursor(found, ask.text("cursor")), ask.number("limit")
     given, accounts = ask.filters(), ask.viewer.accounts
-    asked = [ask.context.asker.rows(listing.page(found, given, accounts, cursor, limit))]
+    asker = ask.context.asker
+    asked = [paging.rows(asker, found, given, accounts, cursor, limit, await ask.context.census.accounts())]
     if ask.flag("total"):
-        asked.append(ask.context.asker.rows(listing.total(found, given, accounts)))
+        asked.append(asker.rows(listing.total(found, given, accounts)))
     rows, *counted = await asyncio.gather(*asked)
     page = listing.cut(found, rows, cursor, limit)
     return {
-        "rows": [masking.row(each) for each in page.rows],
+        "rows": [
+            masking.row({name: decoded(value) if name in JSON_COLUMNS else value for name, value in each.items()}) for each in page.rows
+        ],
         "total": counted[0][0]["total"] if counted else None,
         "next": page.older,
         "previous": page.newer,
@@ -81,7 +85,7 @@ def _routes(found: Listed) -> list[Route]:
             return await download(ask, found, form)
 
         return Route(
-            "GET", f"{path}.{form}", file, "export", f"{found.title} as {form}: {WHOLE}", (REVEAL, REASON), found, produces=(MEDIA[form],)
+            "GET", f"{path}.{form}", file, "export", f"{found.title} as {form}: {WHOLE}", (REVEAL, WHY), found, produces=(MEDIA[form],)
         )
 
     parameters = (CURSOR, LIMIT, TOTAL)

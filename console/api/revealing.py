@@ -10,6 +10,7 @@ from streams.runtime.errors import Unavailable
 
 REVEAL = Parameter("reveal", "1: personal data in clear, for roles that may; the activity log says who looked", "flag")
 REASON = Parameter("reason", "why; stands in the activity log")
+WHY = Parameter("why", "why; stands in the activity log (lists have a filter called reason)")
 LONGEST_REASON = 500
 
 
@@ -27,6 +28,6 @@ async def note(ask: Ask, action: Action, what: str, entity: str, entity_id: str,
         raise Refused("forbidden", f"Your role is {ask.viewer.role}; this needs the right {action}.")
     if not ask.context.following.is_connected:
         raise Unavailable("Kafka does not answer, so this cannot be noted in the activity log.", "Try again.")
-    reason = ask.text("reason")[:LONGEST_REASON]
+    reason = ask.text("why" if WHY in ask.route.parameters else "reason")[:LONGEST_REASON]
     version = ask.context.following.version
     await ask.context.audit.note(ask.viewer.user_id, what, entity, entity_id, reason, detail, version)

@@ -30,7 +30,9 @@ STATIC, TEMPLATES = FOLDER / "static", FOLDER / "templates"
 HTMX, UPLOT, UPLOT_CSS = "vendor/htmx-2.0.11.min.js", "vendor/uplot-1.6.32.min.js", "vendor/uplot-1.6.32.min.css"
 THEMES = ("auto", "light", "dark")
 
-ENVIRONMENT = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
 
 
 @cache

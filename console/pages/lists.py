@@ -30,7 +30,13 @@ LABELS = {
     "from": "From", "to": "To", "event_type": "Event type", "is_error": "Is error", "is_bot": "Bot", "ct": "Custom conversion (ct)",
     "status_code": "Status code", "entity_id": "Id",
 }  # fmt: skip
-KINDS = {"source": "source", "campaign": "campaign", "traffic_source": "traffic_source", "property": "property", "destination": "destination"}
+KINDS = {
+    "source": "source",
+    "campaign": "campaign",
+    "traffic_source": "traffic_source",
+    "property": "property",
+    "destination": "destination",
+}
 
 
 class About(NamedTuple):

@@ -74,7 +74,9 @@ async def overview(ask: Ask) -> Any:
 async def of_kind(ask: Ask) -> Any:
     """Draw the entities of a kind."""
     found = await api.every(ask)
-    return drawing.page(ask, "settings_kind.html", kind=found["entity"], section=SECTIONS[found["entity"]], rows=found["rows"], about=ABOUT[found["entity"]])
+    return drawing.page(
+        ask, "settings_kind.html", kind=found["entity"], section=SECTIONS[found["entity"]], rows=found["rows"], about=ABOUT[found["entity"]]
+    )
 
 
 async def edit(ask: Ask) -> Any:
@@ -154,7 +156,9 @@ def problems(ask: Ask, error: Refused | BadSettings, text: str) -> web.StreamRes
     for said in what.split("; "):
         matched = PLACE.match(said)
         place, reason = (matched[1], matched[2]) if matched else ("", said)
-        line = place.removeprefix("line ") if place.startswith("line ") else line_of(text, place).removeprefix(":") if text and place else ""
+        line = (
+            place.removeprefix("line ") if place.startswith("line ") else line_of(text, place).removeprefix(":") if text and place else ""
+        )
         found.append({"place": "" if place.startswith("line ") else place, "reason": reason, "line": line})
     remedy = error.remedy if len(found) == 1 and not found[0]["place"] else ""
     response = drawing.page(ask, "problems_found.html", 422 if not isinstance(error, Refused) else error.status, found=found, remedy=remedy)
@@ -200,7 +204,9 @@ def _type(field: dict[str, Any]) -> str:
     return " or ".join(dict.fromkeys(kinds))
 
 
-def _route(method: str, path: str, handler: Callable[[Ask], Awaitable[Any]], may: Any, doc: str, body: type[BaseModel] | None = None) -> Route:
+def _route(
+    method: str, path: str, handler: Callable[[Ask], Awaitable[Any]], may: Any, doc: str, body: type[BaseModel] | None = None
+) -> Route:
     return Route(method, path, handler, may, doc, body=body, produces=("text/html",), kind="page")
 
 

@@ -71,7 +71,9 @@ def money(value: Any) -> str:
 
 def number(value: Any) -> str:
     """Return a count with thin groups: 12 345."""
-    return "" if value is None else f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else f"{value:,.1f}".replace(",", "\u202f")
+    return (
+        "" if value is None else f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else f"{value:,.1f}".replace(",", "\u202f")
+    )
 
 
 def duration(value: Any) -> str:

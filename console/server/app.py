@@ -42,7 +42,9 @@ async def _unknown(request: web.Request, handler: door.Handler) -> web.StreamRes
     except web.HTTPNotFound:
         if request.path.startswith((API, STATIC)):
             return door.refusal(Refused("unknown_route"))
-        return drawing.refused(request, NOBODY, Refused("unknown_route", "There is no such page.", "The event log is a good place to start."))
+        return drawing.refused(
+            request, NOBODY, Refused("unknown_route", "There is no such page.", "The event log is a good place to start.")
+        )
     except web.HTTPMethodNotAllowed as error:
         return door.refusal(Refused("method_not_allowed", Allow=", ".join(sorted(error.allowed_methods))))
 

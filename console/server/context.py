@@ -6,7 +6,9 @@ from console.asking import Asker
 from console.pipe import Pipe
 from console.records import Records
 from console.server.audit import Audit
+from console.server.census import Census
 from console.server.following import Following
+from console.server.jobs import Jobs
 from console.server.limits import Limits
 from console.server.sessions import Sessions
 from console.server.tail import Tail
@@ -28,9 +30,11 @@ class Context:
     desk: SqlDesk
     tail: Tail
     pipe: Pipe
+    jobs: Jobs
+    census: Census
     local_user: str = ""
 
     async def close(self) -> None:
         """Close every connection."""
-        for part in (self.tail, self.pipe, self.records, self.audit, self.desk, self.asker):
+        for part in (self.jobs, self.tail, self.pipe, self.records, self.audit, self.desk, self.asker):
             await part.close()

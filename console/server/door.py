@@ -14,12 +14,12 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from console.filters import where
+from console.filters import MOST, where
 from console.server import gate
 from console.server.answers import Refused, json_response
 from console.server.context import Context
 from console.server.metrics import ANSWER_SECONDS, REQUESTS
-from console.server.route import Ask, Parameter, Route
+from console.server.route import FLAGS, LONGEST_TEXT, Ask, Parameter, Route
 from console.server.viewer import NOBODY, Viewer
 from console.warehouse import QueryRefused
 from schemas.entities import problems_of
@@ -27,7 +27,6 @@ from streams.runtime import logs
 from streams.runtime.errors import BadSettings, ClicktrailError, Unavailable, near_match
 
 LOG = logs.get(__name__)
-FLAGS = ("", "0", "1", "true", "false", "yes", "no")
 OVER_LIMITS = {158, 159, 160, 191, 241, 307, 396}  # ClickHouse's numbers for too many rows or bytes, too long, too much memory
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -74,7 +73,8 @@ async def _answered(context: Context, route: Route, request: web.Request, who: V
     try:
         ask = Ask(request, route, context, who, dict(request.match_info), given(route, request.rel_url.raw_query_string))
         ask.body, page_token = await _body(route, request)
-        gate.check_page_token(request, who, request.headers.get("X-CSRF-Token") or page_token)
+        if route.may is not None:  # logging in is anybody's, and no page of another site can send it
+            gate.check_page_token(request, who, request.headers.get("X-CSRF-Token") or page_token)
         found = await route.handler(ask)
     except QueryRefused as error:
         code = "too_much" if error.code in OVER_LIMITS else "broken"
@@ -113,14 +113,16 @@ def given(route: Route, query: str) -> dict[str, list[str]]:
             near = near_match(name, [*known, *filters])
             names = ", ".join([*known, *filters]) or "none"
             raise Refused("bad_parameter", f"There is no parameter {name[:100]!r} here.", near or f"The parameters are: {names}.")
-        own = known[name].name if name in known else name
+        own = known[name].name if name in known else filters[name].name
         if own not in seen:
             found.pop(own, None)
             seen.add(own)
         found.setdefault(own, []).append(value)
+        if len(found[own]) > MOST:
+            raise Refused("bad_parameter", f"{own} has more than {MOST} values.")
     for parameter in route.parameters:
         _check(parameter, found)
-    where(route.filters, {name: values for name, values in found.items() if name in filters})
+    where(route.filters, {each.name: found[each.name] for each in route.filters if each.name in found})
     return found
 
 
@@ -141,8 +143,8 @@ def _check(parameter: Parameter, found: dict[str, list[str]]) -> None:
             found[parameter.name] = [parameter.default]
         return
     for value in values:
-        if "\0" in value:
-            raise Refused("bad_parameter", f"{parameter.name} has a zero byte in it.")
+        if "\0" in value or len(value) > LONGEST_TEXT:
+            raise Refused("bad_parameter", f"{parameter.name} has a zero byte in it, or more than {LONGEST_TEXT} characters.")
         if parameter.words and value not in parameter.words:
             near = near_match(value, list(parameter.words))
             words = ", ".join(parameter.words)
@@ -164,7 +166,7 @@ async def _body(route: Route, request: web.Request) -> tuple[BaseModel | None, s
     except web.HTTPRequestEntityTooLarge as error:
         raise Refused("too_large") from error
     page_token = ""
-    if request.content_type == "application/x-www-form-urlencoded":
+    if request.content_type == "application/x-www-form-urlencoded" and raw.lstrip()[:1] != b"{":  # `curl -d '{…}'` calls JSON a form
         fields = dict(_pairs(raw.decode("utf-8", "replace")))
         page_token = fields.pop("_csrf", "")
         value: Any = fields

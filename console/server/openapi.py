@@ -10,14 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from console.explaining import JSON_COLUMNS
 from console.filters import LONGEST, MOST, Filter
 from console.lists import Listed, columns_of
 from console.server.answers import REFUSALS
-from console.server.route import Parameter, Route
+from console.server.route import FLAGS, LONGEST_TEXT, Parameter, Route
+from sinks.schema import Column
 
 VERSION = "1"
 ALWAYS = ("bad_parameter", "unauthorized", "forbidden", "foreign_page", "rate_limited", "broken", "unavailable")
-TIME = r"^((19[89]\d|20\d\d)-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+0\d:00)?)?|[1-9]\d{0,3}[smhd])$"
+TIME = r"^((19[89]\d|20\d\d)-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+0\d:00)?)?|[1-9]\d{0,3}[smhd])?$"
 ERROR = {
     "type": "object",
     "required": ["error"],
@@ -89,26 +91,26 @@ def operation_id(route: Route) -> str:
 
 
 def _parameter(parameter: Parameter) -> Schema:
-    schema: Schema = {"type": "string", "maxLength": LONGEST}
+    schema: Schema = {"type": "string", "maxLength": LONGEST_TEXT}
     if parameter.kind == "int":
         schema = {"type": "integer", "minimum": parameter.least, "maximum": parameter.most}
     elif parameter.kind == "flag":
-        schema = {"type": "string", "enum": ["0", "1"]}
+        schema = {"type": "string", "enum": list(FLAGS)}
     elif parameter.words:
-        schema = {"type": "string", "enum": list(parameter.words)}
+        schema = {"type": "string", "enum": ["", *parameter.words]}
     if parameter.default:
         schema["default"] = int(parameter.default) if parameter.kind == "int" else parameter.default
     return {"name": parameter.name, "in": "query", "required": parameter.is_needed, "description": parameter.doc, "schema": schema}
 
 
 def _filter(found: Filter) -> Schema:
-    schema: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+    schema: Schema = {"type": "string", "maxLength": LONGEST}  # an empty one is none: forms send every field
     if found.kind in {"from", "to"}:
         schema = {"type": "string", "pattern": TIME}
     elif found.kind == "flag":
-        schema = {"type": "string", "enum": ["0", "1"]}
+        schema = {"type": "string", "enum": list(FLAGS)}
     elif found.kind in {"words", "ids"}:
-        one = {"type": "string", "enum": found.shown_words} if found.words else schema
+        one = {"type": "string", "enum": [*found.shown_words, ""]} if found.words else schema
         schema = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST}
     many = {"style": "form", "explode": True} if schema["type"] == "array" else {}
     return {"name": found.name, "in": "query", "required": False, "description": found.doc, "schema": schema, **many}
@@ -121,10 +123,13 @@ def _responses(route: Route, schemas: dict[str, Schema]) -> Schema:
     codes = [*(code for code in ALWAYS if route.may is not None or code not in {"unauthorized", "forbidden"}), *route.refusals]
     codes += ["bad_body", "invalid", "too_large", "no_csrf_token"] if route.body is not None else []
     found: Schema = {status: {"description": route.doc, "content": content}}
+    if route.path.endswith("/recover"):
+        found["202"] = {"description": "The job has begun", "content": content}
     for code in dict.fromkeys(codes):
         words = REFUSALS[code]
         said = found.setdefault(str(words.status), {"description": "", "content": _ERROR_CONTENT})
         said["description"] = f"{said['description']} {code}: {words.message}".strip()
+    found["400"] = found["400"] | {"content": _ERROR_CONTENT | {"text/plain": {}}}  # what is no HTTP is answered before any of this
     return found
 
 
@@ -155,7 +160,7 @@ def _page(found: Listed, schemas: dict[str, Schema]) -> Schema:
     schemas[name] = {
         "type": "object",
         "required": [column.name for column in columns],
-        "properties": {column.name: _type(column.type) | {"description": column.comment} for column in columns},
+        "properties": {column.name: _column(column) for column in columns},
     }
     cursor = {"type": ["string", "null"]}
     return {
@@ -166,6 +171,10 @@ def _page(found: Listed, schemas: dict[str, Schema]) -> Schema:
             "total": {"type": ["integer", "null"], "minimum": 0}, "next": cursor, "previous": cursor,
         },
     }  # fmt: skip
+
+
+def _column(column: Column) -> Schema:
+    return {"description": column.comment} | ({} if column.name in JSON_COLUMNS else _type(column.type))
 
 
 def _type(kind: str) -> Schema:

@@ -15,8 +15,10 @@ from console.pipe import Pipe
 from console.records import Records
 from console.server import app
 from console.server.audit import Audit
+from console.server.census import Census
 from console.server.context import Context
 from console.server.following import Following
+from console.server.jobs import Jobs
 from console.server.limits import Limits
 from console.server.sessions import Sessions
 from console.server.tail import Tail
@@ -26,13 +28,14 @@ from streams.runtime.errors import BadSettings
 from streams.runtime.settings import Settings
 
 LOG = logs.get(__name__)
-LINE_BYTES = 32 << 10  # of the request line: a filter with many values is long
+LINE_BYTES = 64 << 10  # of the request line: a filter with many values is long
 
 
 def context_of(settings: Settings) -> Context:
     """Return the parts. BadSettings when no login is wanted on an address that others reach."""
     asker, clickhouse = Asker(settings.clickhouse), settings.clickhouse
     restricted = clickhouse.model_copy(update={"user": clickhouse.query_user, "password": clickhouse.query_password})
+    following = Following(settings)
     return Context(
         settings=settings,
         asker=asker,
@@ -41,7 +44,9 @@ def context_of(settings: Settings) -> Context:
         pipe=Pipe(settings, asker, Records(settings)),
         desk=SqlDesk(asker, Asker(restricted) if clickhouse.query_user else asker, clickhouse.database),
         tail=Tail(settings),
-        following=Following(settings),
+        jobs=Jobs(),
+        census=Census(asker, following),
+        following=following,
         sessions=Sessions(settings.pii_secret(), is_secure=settings.console_url().startswith("https://")),
         limits=Limits(settings.console.requests_per_s, settings.console.logins_per_minute),
         local_user=local_user(settings),
@@ -77,14 +82,7 @@ async def run(settings: Settings, *, ready: asyncio.Event | None = None) -> None
         down.push_async_callback(context.close)
         following = asyncio.create_task(context.following.follow())
         down.callback(following.cancel)
-        runner = web.AppRunner(
-            app.made(context, health.routes(checks)),
-            access_log=None,
-            handle_signals=False,
-            handler_cancellation=True,  # who goes away ends the question
-            max_line_size=LINE_BYTES,
-            shutdown_timeout=2.0,
-        )
+        runner = runner_of(app.made(context, health.routes(checks)))
         await runner.setup()
         down.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, settings.console.host, settings.console.port, reuse_address=True).start()
@@ -95,3 +93,16 @@ async def run(settings: Settings, *, ready: asyncio.Event | None = None) -> None
             await context.following.read.wait()
             ready.set()
         await following
+
+
+def runner_of(made: web.Application) -> web.AppRunner:
+    """Return what serves the application."""
+    return web.AppRunner(
+        made,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,  # who goes away ends the question
+        max_line_size=LINE_BYTES,
+        max_field_size=LINE_BYTES,
+        shutdown_timeout=2.0,
+    )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # it holds what makes the routes' answers, and they are made 
     from console.server.context import Context
 
 
+FLAGS = ("", "0", "1", "true", "false", "yes", "no")
+LONGEST_TEXT = 500  # of a parameter that is no filter
+
+
 class Parameter(NamedTuple):
     """One query parameter. `kind` int has bounds, `words` is the closed set of a text; `many`: repeated or by commas."""
 
@@ -91,5 +95,5 @@ class Ask:
         return self.text(name) in {"1", "true", "yes"}
 
     def filters(self) -> Given:
-        """Return what is given of the filters of the route's list, under the names that the table gives them."""
-        return {found.name: [v for name in (found.name, *found.aliases) for v in self.given.get(name, [])] for found in self.route.filters}
+        """Return what is given of the filters of the route's list."""
+        return {found.name: self.given.get(found.name, []) for found in self.route.filters}

@@ -1,12 +1,13 @@
 """The tables and views as SQL files, generated from `sinks/tables.py` and `sinks/views.py`: `python -m sinks.ddl` writes them.
 
 `NNN_<table>.sql` are migrations: each is applied once, in order (`sinks/migrations.py` refuses a file that changed after it was
-applied). `views/NN_<view>.sql` are replaced by every migrate. A file that was committed never changes: a later column says in `tables.py`
+applied). `views/NN_<view>.sql` are replaced by every migrate; `users/` is for an administrator. A file that was committed never changes: a later column says in `tables.py`
 which migration adds it (`since`), so the table shows the sum and a database of any age gets there.
 """
 
 from pathlib import Path
 
+from sinks import users
 from sinks.tables import TABLES
 from sinks.views import VIEWS
 
@@ -29,4 +30,4 @@ def files() -> dict[Path, str]:
         FOLDER / "views" / f"{number:02}_{view.name}.sql": NOTE.format(module="sinks/views.py") + view.sql()
         for number, view in enumerate(VIEWS, 1)
     }
-    return tables | additions | views
+    return tables | additions | views | {FOLDER / "users" / "query.sql": users.sql()}

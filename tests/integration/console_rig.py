@@ -30,7 +30,9 @@ class Console:
         self.settings = Settings(
             kafka=KafkaSettings(bootstrap_servers=bootstrap),
             clickhouse=ClickHouseSettings(url=clickhouse.url, database=name),
-            console=ConsoleSettings(port=free_port(), login=login, requests_per_s=10_000, **console),
+            console=ConsoleSettings(
+                **{"port": free_port(), "login": login, "requests_per_s": 10_000, "logins_per_minute": 10_000} | console
+            ),
             data_dir=folder,
             pii_key="test",
         )

@@ -68,6 +68,19 @@ async def test_new_rows_do_not_move_the_pages(console):
     assert [line["event_id"] for line in newest["rows"]] == ["e1-0-300"]
 
 
+async def test_superseded_verdicts_are_on_no_page_and_in_no_total(console):
+    """The table behind the view has them, and a page is bounded by that table: many of them at one moment, and most healed since."""
+    rows = [row(1000 + n, property_id="healed", received_ms=AT + n // 100, **ERROR) for n in range(300)]
+    healed = [row(1000 + n, property_id="healed", received_ms=AT + n // 100, revision=2) for n in range(300) if n % 6]
+    await console.put(EVENTS_FEED, [*rows, *healed], first=1000)
+    for query, total in (("status=error", 50), ("status=ok", 250), ("source=net", 300), ("status=error,ok", 300), ("q=e1-0-11*", 100)):
+        pages = await walk(console, f"/api/v1/events?property=healed&limit=7&{query}", "analyst")
+        ids = [line["event_id"] for page in pages for line in page["rows"]]
+        assert (len(ids), len(set(ids)), pages[0]["total"]) == (total, total, total), query
+        back = await console.get(f"/api/v1/events?property=healed&limit=7&{query}&cursor={pages[-1]['previous']}", "analyst")
+        assert back["rows"] == pages[-2]["rows"]
+
+
 @pytest.mark.parametrize(
     ("query", "total"),
     [
