@@ -100,7 +100,7 @@ async def save(ask: Ask) -> web.StreamResponse:
     entity_id = form.id.strip() or ask.path["entity_id"]
     try:
         _seen(ask)
-        wanted = api.Wanted(value=_parsed(form.value), reason=form.reason)
+        wanted = api.Wanted(value=parsed(form.value), reason=form.reason)
     except Refused as error:
         return problems(ask, error, form.value)
     inner = dataclasses.replace(ask, path={**ask.path, "entity_id": entity_id}, body=wanted)
@@ -117,7 +117,7 @@ async def test(ask: Ask) -> web.StreamResponse:
     """Draw what a pasted payload would be read as, and its verdict; nothing is written."""
     form: Tested = ask.body
     try:
-        draft = _parsed(form.value)
+        draft = parsed(form.value)
         trial = rules.Trial(payload=form.payload, draft=draft, source=form.id, method=form.method, content_type=form.content_type)
         found = await rules.test_mapping(dataclasses.replace(ask, body=trial))
     except (Refused, BadSettings) as error:
@@ -139,7 +139,7 @@ def _seen(ask: Ask) -> None:
         raise Refused("precondition_failed", "The form did not say which version it changes.", "Reload the page and try again.")
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -69,6 +69,7 @@
   });
 
   document.addEventListener("change", (event) => {
+    if (event.target.dataset.sends !== undefined) event.target.form.requestSubmit();
     if (event.target.id !== "theme") return;
     document.cookie = `theme=${event.target.value}; path=/; max-age=31536000; samesite=lax`;
     document.documentElement.dataset.theme = event.target.value;
