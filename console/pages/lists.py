@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from console import volume
-from console.api.revealing import REASON, REVEAL
 from console.api.lists import CURSOR, LIMIT, PATHS, TOTAL, page_of
+from console.api.revealing import REASON, REVEAL
 from console.filters import Filter
 from console.lists import Listed, listed
 from console.pages import drawing, wording
@@ -21,7 +21,7 @@ OPEN = Parameter("open", "the row whose details the panel shows")
 TAB = Parameter("tab", "the part of them")
 FORM = Parameter("form", "how the payload is shown", words=("tree", "raw", "normalised"))
 LIVE = Parameter("live", "whether new rows are announced", "flag")
-EMPTY = {"rows": [], "total": None, "next": None, "previous": None}
+EMPTY: dict[str, Any] = {"rows": [], "total": None, "next": None, "previous": None}
 NO_VOLUME = volume.Volume(60, (), [])
 FEW = 80  # entities: more are typed, not chosen
 LABELS = {
@@ -100,8 +100,10 @@ def choices(ask: Ask, found: Listed) -> dict[str, list[tuple[str, str]]]:
 def curl(ask: Ask) -> str:
     """Return a line that sends a payload: to the first source there is, with its own parameter names."""
     sources = [value for (kind, _), value in sorted(ask.context.following.entities.items()) if kind == "source"]
-    source = next((value for value in sources if value.get("kind") == "postback"), sources[0] if sources else {"id": "YOUR-SOURCE"})
-    mapping = source.get("mapping") or {}
+    source: dict[str, Any] = next(
+        (value for value in sources if value.get("kind") == "postback"), {"id": "YOUR-SOURCE", **(sources[0] if sources else {})}
+    )
+    mapping: dict[str, Any] = source.get("mapping") or {}
 
     def name(field: str, usual: str) -> str:
         given = mapping.get(field)

@@ -126,6 +126,7 @@ async def test(ask: Ask) -> web.StreamResponse:
 
 
 async def done(ask: Ask, act: Callable[[], Awaitable[Any]], goes_to: str, text: str = "") -> web.StreamResponse:
+    """Make a change and go on, or draw what is wrong with it."""
     try:
         await act()
     except (Refused, BadSettings) as error:
@@ -140,6 +141,7 @@ def _seen(ask: Ask) -> None:
 
 
 def parsed(text: str) -> dict[str, Any]:
+    """Return the object that a text is. Refused("invalid") with the line where it is none."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -185,7 +187,7 @@ def fields(kind: str) -> list[dict[str, Any]]:
 def _fields(schema: dict[str, Any], named: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for name, field in schema.get("properties", {}).items():
-        inner = next((named[ref["$ref"].rpartition("/")[2]] for ref in _alternatives(field) if "$ref" in ref), {})
+        inner: dict[str, Any] = next((named[ref["$ref"].rpartition("/")[2]] for ref in _alternatives(field) if "$ref" in ref), {})
         found.append(
             {"name": name, "type": _type(field), "doc": field.get("description", ""), "is_needed": name in schema.get("required", ()),
              "inner": _fields(inner, named) if "properties" in inner else []}

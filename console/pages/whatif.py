@@ -39,10 +39,17 @@ class Question(BaseModel):
 async def page(ask: Ask) -> Any:
     """Draw the form with the value of the rule that is chosen."""
     entities = ask.context.following.entities
-    known = [f"{kind}/{entity_id}" for kind in RULES for entity, entity_id in sorted(entities) if entity == kind and _is_seen(ask, kind, entity_id)]
+    known = [
+        f"{kind}/{entity_id}"
+        for kind in RULES
+        for entity, entity_id in sorted(entities)
+        if entity == kind and _is_seen(ask, kind, entity_id)
+    ]
     chosen = ask.text("rule") if ask.text("rule") in known else (known[0] if known else "")
     kind, _, entity_id = chosen.partition("/")
-    return drawing.page(ask, "whatif.html", known=known, chosen=chosen, value=hide_secrets(entities.get((kind, entity_id), {})), about=ABOUT)
+    return drawing.page(
+        ask, "whatif.html", known=known, chosen=chosen, value=hide_secrets(entities.get((kind, entity_id), {})), about=ABOUT
+    )
 
 
 async def answer(ask: Ask) -> web.StreamResponse:
@@ -69,5 +76,7 @@ def _is_seen(ask: Ask, kind: str, entity_id: str) -> bool:
 
 ROUTES = (
     Route("GET", "/whatif", page, "try_rules", "What-if", (CHOSEN,), produces=("text/html",), kind="page"),
-    Route("POST", "/whatif", answer, "try_rules", "What a changed rule would have done", body=Question, produces=("text/html",), kind="page"),
+    Route(
+        "POST", "/whatif", answer, "try_rules", "What a changed rule would have done", body=Question, produces=("text/html",), kind="page"
+    ),
 )
