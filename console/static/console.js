@@ -10,7 +10,8 @@
     const csrf = one("meta[name=csrf-token]");
     if (csrf) event.detail.headers["X-CSRF-Token"] = csrf.content;
     const live = new URLSearchParams(location.search).get("live");
-    if (live && event.target.id === "filters") given.live = live;
+    const isList = ["list", "panel"].includes(event.detail.target?.id);
+    if (live && isList && !/[?&]live=/.test(event.detail.path)) given.live = live; // addresses were drawn before it was switched on
   });
   document.addEventListener("submit", (event) => {
     if (event.target.method !== "get") return;

@@ -1,0 +1,58 @@
+"""Every page of the console, light and dark, wide and as narrow as a phone: axe finds nothing, nothing runs over the edge; with a picture of each
+in .cache/screenshots for a person to look at.
+"""
+
+import asyncio
+from importlib.resources import files
+
+from tests.browser.console_site import SCREENSHOTS
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PAGES = {
+    "home": "/", "problems": "/problems", "health": "/health", "events": "/events", "events-none": "/events?q=nothing", "inspector": "/events?open={ok}",
+    "inspector-trail": "/events?open={unknown}&tab=trail", "event-payload": "/events/{evil}", "event-data": "/events/{email}?tab=data",
+    "event-attribution": "/events/{ok}?tab=attribution", "event-headers": "/events/{ok}?tab=headers", "event-revisions": "/events/{ok}?tab=revisions",
+    "referral": "/integration-events", "timeline": "/clicks/ann", "visits": "/visits", "visit": "/visits?open=v-ann-click-{clicked}",
+    "postbacks": "/postbacks", "postback": "/postbacks?open={ok}.ads.1", "activity": "/activity", "change": "/activity?open={change}",
+    "sql": "/sql?q=SELECT+status,+reason,+count()+FROM+events+GROUP+BY+ALL", "sql-refused": "/sql?q=DROP+TABLE+events", "whatif": "/whatif",
+    "settings": "/settings", "settings-kind": "/settings/source", "settings-edit": "/settings/source/net", "settings-new": "/settings/campaign/new",
+    "users": "/settings/user", "refused": "/nothing",
+}  # fmt: skip
+
+
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 860}
+CONTRAST = {"type": "rule", "values": ["color-contrast"]}
+EVERYTHING = {"type": "tag", "values": RULES}
+
+
+async def test_every_page_is_accessible_and_fits(site):
+    """Each page is loaded once and looked at four times; in the dark only the contrast can differ."""
+    rows = await site.get("/api/v1/activity?entity=source&limit=1")
+    names = {**site.ids, "change": rows["rows"][0]["activity_id"], "clicked": site.now_ms - 40 * 60_000}
+    await asyncio.to_thread(SCREENSHOTS.mkdir, parents=True, exist_ok=True)
+    found = []
+    async with site.open("/events") as page:
+        for name, path in PAGES.items():
+            await page.goto(path.format(**names))
+            found += await looked_at(page, name)
+    async with site.open("/login", None) as page:
+        found += await looked_at(page, "login")
+    assert not found, "\n".join(found)
+
+
+async def looked_at(page, name):
+    """Take the pictures; return what is wrong."""
+    found = []
+    await page.evaluate(AXE)
+    for size, theme, only in ((WIDE, "light", EVERYTHING), (WIDE, "dark", CONTRAST), (NARROW, "dark", None), (NARROW, "light", EVERYTHING)):
+        await page.emulate_media(color_scheme=theme)
+        await page.set_viewport_size(size)
+        await page.screenshot(path=SCREENSHOTS / f"{name}-{size['width']}-{theme}.png")
+        over = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        said = [f"{over} px wider than the window"] if over > 0 else []
+        if only:
+            violations = await page.evaluate("only => axe.run(document, {runOnly: only}).then(found => found.violations)", only)
+            said += [f"{each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes'][:3]]}" for each in violations]
+        found += [f"{name} {size['width']} {theme}: {each}" for each in said]
+    return found
