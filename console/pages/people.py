@@ -15,7 +15,7 @@ from console.server.route import Ask, Parameter, Route
 from schemas.permissions import ROLES
 from streams.runtime.errors import BadSettings
 
-NEXT = Parameter("next", "where to go after logging in")
+NEXT = Parameter("next", "where to go after logging in", longest=session.LONGEST_NEXT)
 
 
 class UserForm(BaseModel):

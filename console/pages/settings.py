@@ -24,7 +24,7 @@ from console.server.answers import Refused
 from console.server.route import Ask, Route
 from schemas.entities import ENTITY_MODELS
 from schemas.workspace import SECTIONS
-from streams.runtime.errors import BadSettings, near_match
+from streams.runtime.errors import BadSettings, Unavailable, near_match
 
 MOST_TEXT = 200_000
 PLACE = re.compile(r"^([\w.\[\] -]+): (.*)$", re.DOTALL)
@@ -131,6 +131,8 @@ async def done(ask: Ask, act: Callable[[], Awaitable[Any]], goes_to: str, text: 
         await act()
     except (Refused, BadSettings) as error:
         return problems(ask, error, text)
+    except Unavailable as error:
+        return problems(ask, BadSettings(error.what, error.remedy), text)
     return web.Response(headers={"HX-Redirect": goes_to})
 
 

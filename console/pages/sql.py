@@ -20,8 +20,9 @@ from streams.runtime.errors import BadSettings, ClicktrailError
 
 MOST_SHOWN = 1000
 ROWS = "JSONCompactEachRowWithNamesAndTypes"
-Q = Parameter("q", "the question")
-WITH = Parameter("with", "values of its {name:Type}, as name=value&name=value")
+LONGEST = 20_000  # a request line has 32 KiB
+Q = Parameter("q", "the question", longest=LONGEST)
+WITH = Parameter("with", "values of its {name:Type}, as name=value&name=value", longest=LONGEST)
 FIRST = "SELECT status, reason, count() AS events\nFROM events\nGROUP BY ALL\nORDER BY events DESC"
 
 

@@ -116,8 +116,8 @@ def text(value: Any) -> str:
 
 
 def from_json(value: Any) -> Any:
-    """Return the content of a JSON column."""
-    return orjson.loads(value) if value else None
+    """Return the content of a JSON column; some answers have it as a structure already."""
+    return orjson.loads(value) if isinstance(value, str | bytes) and value else value or None
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -69,6 +69,9 @@
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.closest("[data-enter-sends]")) event.target.form.requestSubmit();
   });
 
+  // The search field has been followed while it was typed in: leaving it must not ask again, and take the row away that has the focus.
+  document.addEventListener("change", (event) => { if (event.target.id === "search") event.stopImmediatePropagation(); }, true);
+
   document.addEventListener("change", (event) => {
     if (event.target.dataset.sends !== undefined) event.target.form.requestSubmit();
     if (event.target.id !== "theme") return;

@@ -24,7 +24,7 @@ from streams.identifiers import keys
 from streams.runtime import topics
 from streams.runtime.memory import Memory
 from streams.runtime.settings_store import Change
-from streams.topology import ATTEMPTS, EVENTS, PAYLOADS, VISITS
+from streams.topology import ATTEMPTS, EVENTS, PAYLOADS, POSTBACKS, VISITS
 from streams.workspace import Workspace
 from tests.integration.console_rig import Console
 
@@ -121,7 +121,7 @@ def attempt(event_id, now_ms, **changes):
         "postback_id": f"{event_id}.ads.1", "attempt": 1, "account_id": "default", "property_id": "shop", "event_id": event_id, "click_id": "ann",
         "destination_id": "ads", "integration_id": None, "postback_ms": now_ms - 20 * MINUTE_MS, "sent_ms": now_ms - 20 * MINUTE_MS, "duration_ms": 12,
         "is_error": 0, "error_message": None, "status_code": 200, "postback_url": "https://ads.example/pb?id=ann&v=49.90", "ct": "sale", "request": "GET",
-        "response": "OK", "next_attempt_ms": None, "state": "delivered",
+        "response": "OK", "next_attempt_ms": None, "state": "delivered", "request_offset": 0,
     }  # fmt: skip
     return orjson.dumps(known | changes)
 
@@ -167,14 +167,16 @@ class Site(Console):
         self.now_ms = int(time.time() * 1000)
         self.memory, self.ids = await asyncio.to_thread(story, self.now_ms)
         for (topic, partition), records in self.memory.log.items():
-            if topic in {PAYLOADS.name, VISITS.name, EVENTS.name}:
+            if topic in {PAYLOADS.name, VISITS.name, EVENTS.name, POSTBACKS.name}:
                 for record in records:
                     await self.send(topic, record.value, partition, record.timestamp, record.key, record.headers)
         evil = {"postback_url": f"https://ads.example/{SCRIPT}", "error_message": EVIL, "response": SCRIPT, "request": EVIL, "is_error": 1, "status_code": 500,
                 "state": "waiting", "next_attempt_ms": self.now_ms + 9 * MINUTE_MS}  # fmt: skip
-        self.postbacks = [self.ids["ok"], self.ids["email"]]
+        failed = {"is_error": 1, "status_code": 404, "error_message": "404 Not Found", "state": "failed"}
+        self.postbacks = [self.ids["ok"], self.ids["email"], self.ids["evil_click"]]
         await self.send(ATTEMPTS.name, attempt(self.postbacks[0], self.now_ms), 0, self.now_ms)
         await self.send(ATTEMPTS.name, attempt(self.postbacks[1], self.now_ms, **evil), 0, self.now_ms)
+        await self.send(ATTEMPTS.name, attempt(self.postbacks[2], self.now_ms, **failed), 0, self.now_ms)
         await self.until("SELECT count() FROM events", len(self.ids))
         await self.until("SELECT count() FROM postbacks", len(self.postbacks))
 

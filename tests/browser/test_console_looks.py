@@ -22,6 +22,8 @@ PAGES = {
 
 
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 860}
+BEYOND = """[...document.querySelectorAll("*")].filter(each => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".scroll"))
+    .map(each => `${each.tagName}.${each.className}`).slice(0, 5)"""
 CONTRAST = {"type": "rule", "values": ["color-contrast"]}
 EVERYTHING = {"type": "tag", "values": RULES}
 
@@ -48,11 +50,20 @@ async def looked_at(page, name):
     for size, theme, only in ((WIDE, "light", EVERYTHING), (WIDE, "dark", CONTRAST), (NARROW, "dark", None), (NARROW, "light", EVERYTHING)):
         await page.emulate_media(color_scheme=theme)
         await page.set_viewport_size(size)
+        over = await _beyond(page)
         await page.screenshot(path=SCREENSHOTS / f"{name}-{size['width']}-{theme}.png")
-        over = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        said = [f"{over} px wider than the window"] if over > 0 else []
+        said = [f"{over} px wider than the window: {await page.evaluate(BEYOND)}"] if over > 0 else []
         if only:
             violations = await page.evaluate("only => axe.run(document, {runOnly: only}).then(found => found.violations)", only)
             said += [f"{each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes'][:3]]}" for each in violations]
         found += [f"{name} {size['width']} {theme}: {each}" for each in said]
     return found
+
+
+async def _beyond(page):
+    """Return by how much a page is wider than its window; charts are drawn anew a moment after the window changed."""
+    for _ in range(30):
+        if (over := await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")) <= 0:
+            return 0
+        await asyncio.sleep(0.1)
+    return over

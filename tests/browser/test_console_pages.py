@@ -74,10 +74,25 @@ async def test_postback_status_has_the_columns_of_the_page_and_the_attempts(site
         assert wanted <= set(heads)
         await page.locator("select[name=is_error]").select_option("1")
         await page.wait_for_url("**/postbacks?is_error=1")
-        await expect(page.locator("#counter")).to_have_text("1")
-        await page.locator("a.row").click()
+        await expect(page.locator("#counter")).to_have_text("2")
+        await page.get_by_role("row", name=site.postbacks[1]).locator("a.row").click()
         for text in ("waiting", "Try 1", "code 500", "Next try"):
             await expect(page.locator("#panel")).to_contain_text(text)
+
+
+async def test_failed_postbacks_are_counted_and_sent_again_as_a_job(site):
+    """C19: the job shows how far it is; one postback is asked for from its panel."""
+    async with site.open("/postbacks", "editor") as page:
+        await page.get_by_text("Send failed ones again").click()
+        await page.get_by_role("button", name="Count").click()
+        await expect(page.locator("#recovered")).to_contain_text("1 postback would be sent again")
+        await page.get_by_role("button", name="Send again").click()
+        await expect(page.locator(".job")).to_contain_text("1 of 1, done")
+        await page.goto(f"/postbacks?open={site.postbacks[0]}.ads.1")
+        await page.get_by_role("button", name="Resend").click()
+        await expect(page.locator("#resent")).to_contain_text("Asked for")
+    async with site.open(f"/postbacks?open={site.postbacks[0]}.ads.1", "analyst") as page:
+        await expect(page.get_by_role("button", name="Resend")).to_have_count(0)
 
 
 async def test_activity_shows_before_and_after(site):

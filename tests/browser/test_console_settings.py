@@ -138,3 +138,14 @@ async def test_an_owner_adds_a_user_and_a_token_that_works_until_it_is_revoked(s
             await expect(page.get_by_role("button", name="Revoke token eve-laptop")).to_have_count(0)
             await hers.goto("/events")
             assert "/login" in hers.url
+
+
+async def test_a_destination_is_tried_paused_and_resumed(site):
+    async with site.open("/settings/destination/ads", "editor") as page:
+        await page.get_by_label("Event", exact=True).fill(site.ids["ok"])
+        await page.get_by_role("button", name="Show the request").click()
+        await expect(page.locator("#tried")).to_contain_text("https://ads.example/pb?id=ann&v=49.9")
+        await page.get_by_role("button", name="Pause").click()
+        await expect(page.locator("h1 .pill")).to_contain_text("paused")
+        await page.get_by_role("button", name="Resume").click()
+        await expect(page.locator("h1 .pill")).to_have_count(0)
