@@ -21,6 +21,7 @@ SPLITS = {
     "postbacks": "if(is_error, 'error', 'ok')", "activity": "toString(action)", "dead_letters": "toString(error)",
 }  # fmt: skip
 """List -> what its bars are split by."""
+TABLES = {"events": "event_revisions"}  # has the same times, and is read in a tenth of the time
 ORDER = ("ok", "success", "discarded", "info", "deduplicated", "error", "failure", "created", "updated", "deleted")
 
 
@@ -60,14 +61,14 @@ def _place(split: str) -> tuple[int, str]:
 async def _ends(asker: Asker, found: Listed, which: Question, given: Given) -> tuple[datetime, datetime] | None:
     """Return the range of the bars, None when there is nothing to draw."""
     first, last = _end(given, "from"), _end(given, "to")
-    if first and last:
-        return first, last
-    row = await asker.one(
-        Question(f"SELECT min({found.time}) AS first, max({found.time}) AS last, count() AS listed FROM {found.view} WHERE {which.sql}", which.values)
-    )  # fmt: skip
+    if first:
+        return first, last or datetime.now(UTC)
+    table = TABLES.get(found.view, found.view)
+    sql = f"SELECT min({found.time}) AS first, max({found.time}) AS last, count() AS listed FROM {table} WHERE {which.sql}"
+    row = await asker.one(Question(sql, which.values))
     if row is None or not row["listed"]:
         return None
-    return first or row["first"].replace(tzinfo=UTC), last or row["last"].replace(tzinfo=UTC)
+    return row["first"].replace(tzinfo=UTC), last or row["last"].replace(tzinfo=UTC)
 
 
 def width(range_: timedelta) -> int:
