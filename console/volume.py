@@ -60,14 +60,14 @@ def _place(split: str) -> tuple[int, str]:
 async def _ends(asker: Asker, found: Listed, which: Question, given: Given) -> tuple[datetime, datetime] | None:
     """Return the range of the bars, None when there is nothing to draw."""
     first, last = _end(given, "from"), _end(given, "to")
-    if first and last:
-        return first, last
-    row = await asker.one(
-        Question(f"SELECT min({found.time}) AS first, max({found.time}) AS last, count() AS listed FROM {found.view} WHERE {which.sql}", which.values)
-    )  # fmt: skip
+    if first:
+        return first, last or datetime.now(UTC)
+    table = found.base or found.view  # superseded rows have the times of those that supersede them, and reading them costs a tenth
+    sql = f"SELECT min({found.time}) AS first, max({found.time}) AS last, count() AS listed FROM {table} WHERE {which.sql}"
+    row = await asker.one(Question(sql, which.values))
     if row is None or not row["listed"]:
         return None
-    return first or row["first"].replace(tzinfo=UTC), last or row["last"].replace(tzinfo=UTC)
+    return row["first"].replace(tzinfo=UTC), last or row["last"].replace(tzinfo=UTC)
 
 
 def width(range_: timedelta) -> int:

@@ -9,6 +9,7 @@ import pytest
 from console import acceptance
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
+from sinks.embedded import ClickHouse
 from tests import command_line
 
 
@@ -56,3 +57,10 @@ def cli_environment(tmp_path):
 def clicktrail(cli_environment):
     """Run a command line in this process: `clicktrail("sql", "SELECT 1", code=3)` -> (code, stdout as bytes, stderr)."""
     return partial(command_line.run, env=cli_environment)
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory):
+    """A started endpoint, as real as in `make up`: `clickhouse.url`, `.host`, `.port`. Create databases or tables with names of your own."""
+    with ClickHouse(tmp_path_factory.mktemp("clickhouse"), port=free_port()) as endpoint:
+        yield endpoint

@@ -2,12 +2,21 @@
 
 from aiohttp import web
 
-from console.pages import drawing, events, logs, overview, people, settings, sql
+from console.pages import drawing, events, logs, overview, people, sending, settings, sql, whatif
 from console.server.answers import Refused
 from console.server.route import Route
 from console.server.viewer import Viewer
 
-ROUTES: tuple[Route, ...] = (*events.ROUTES, *logs.ROUTES, *overview.ROUTES, *sql.ROUTES, *people.ROUTES, *settings.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *events.ROUTES,
+    *logs.ROUTES,
+    *overview.ROUTES,
+    *sql.ROUTES,
+    *whatif.ROUTES,
+    *people.ROUTES,
+    *sending.ROUTES,
+    *settings.ROUTES,
+)
 
 
 async def refused(request: web.Request, who: Viewer, why: Refused) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from console.api.session import LONGEST_NEXT
 from console.pages import sections, wording
 from console.server.answers import Refused
 from console.server.route import Ask
@@ -96,7 +97,8 @@ def page(ask: Ask, template: str, status: int = 200, **values: Any) -> web.Respo
 def refused(request: web.Request, who: Viewer, why: Refused) -> web.StreamResponse:
     """Return a refusal as a page: what, why, next. Nobody is sent to the login, and comes back to where they wanted to go."""
     if why.code == "unauthorized" and request.method == "GET":
-        return web.Response(status=303, headers={"Location": address("/login", next=request.path_qs if request.path != "/" else "")})
+        wanted = request.path_qs if len(request.path_qs) <= LONGEST_NEXT else request.path
+        return web.Response(status=303, headers={"Location": address("/login", next="" if wanted == "/" else wanted)})
     return _drawn(request, who, "refused.html", why.status, {"why": why}, why.headers)
 
 

@@ -1,16 +1,18 @@
 """The pages that are lists: one handler for all, each with its template, its columns there, and its filters from `console/filters.py`.
 
 A list page is the filter's controls, the counter with the download beside it, the histogram, the rows, and a panel for the row that is open.
-All of it is in the address, so that a link shows what the sender of the link saw. When htmx wants only the panel, the rows are not asked for.
+All of it is in the address, so that a link shows what the sender of the link saw. When htmx wants only the panel, the rows are not asked for;
+and where counting takes long, the rows do not wait for it.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from console import volume
-from console.api.revealing import REASON, REVEAL
+from console import listing, volume
 from console.api.lists import CURSOR, LIMIT, PATHS, TOTAL, page_of
+from console.api.revealing import REASON, REVEAL
 from console.filters import Filter
 from console.lists import Listed, listed
 from console.pages import drawing, wording
@@ -21,8 +23,9 @@ OPEN = Parameter("open", "the row whose details the panel shows")
 TAB = Parameter("tab", "the part of them")
 FORM = Parameter("form", "how the payload is shown", words=("tree", "raw", "normalised"))
 LIVE = Parameter("live", "whether new rows are announced", "flag")
-EMPTY = {"rows": [], "total": None, "next": None, "previous": None}
+EMPTY: dict[str, Any] = {"rows": [], "total": None, "next": None, "previous": None}
 NO_VOLUME = volume.Volume(60, (), [])
+PATIENCE_S = 0.15  # for the counter and the histogram, which read every row that the filter lists
 FEW = 80  # entities: more are typed, not chosen
 LABELS = {
     "q": "Search", "view_status": "Info / Success / Failure", "sub_reason": "Cause", "traffic_source": "Traffic source", "type": "Type",
@@ -100,8 +103,10 @@ def choices(ask: Ask, found: Listed) -> dict[str, list[tuple[str, str]]]:
 def curl(ask: Ask) -> str:
     """Return a line that sends a payload: to the first source there is, with its own parameter names."""
     sources = [value for (kind, _), value in sorted(ask.context.following.entities.items()) if kind == "source"]
-    source = next((value for value in sources if value.get("kind") == "postback"), sources[0] if sources else {"id": "YOUR-SOURCE"})
-    mapping = source.get("mapping") or {}
+    source: dict[str, Any] = next(
+        (value for value in sources if value.get("kind") == "postback"), {"id": "YOUR-SOURCE", **(sources[0] if sources else {})}
+    )
+    mapping: dict[str, Any] = source.get("mapping") or {}
 
     def name(field: str, usual: str) -> str:
         given = mapping.get(field)
@@ -128,21 +133,38 @@ def route(about: About, panel: Panel | None = None) -> Route:
 
 
 async def _page(ask: Ask, about: About, found: Listed, panel: Panel | None) -> Any:
-    is_panel_only = ask.request.headers.get("HX-Target") == "panel"
-    is_list_only = ask.request.headers.get("HX-Target") == "list"
+    wanted = ask.request.headers.get("HX-Target") or ""
     opened = ask.text("open")
 
     async def rows() -> dict[str, Any]:
-        return dict(EMPTY) if is_panel_only else await page_of(ask, found)
+        return (
+            dict(EMPTY)
+            if wanted in {"panel", "numbers"}
+            else await page_of(dataclasses.replace(ask, given={**ask.given, "total": ["0"]}), found)
+        )
 
-    async def bars() -> volume.Volume:
-        return NO_VOLUME if is_panel_only else await volume.volume(ask.context.asker, found, ask.filters(), ask.viewer.accounts)
+    async def numbers() -> tuple[int | None, volume.Volume | None]:
+        return (None, NO_VOLUME) if wanted == "panel" else await _numbers(ask, found, None if wanted == "numbers" else PATIENCE_S)
 
     async def details() -> Any:
-        return await panel(ask, opened) if panel and opened and not is_list_only else None
+        return await panel(ask, opened) if panel and opened and wanted not in {"list", "numbers"} else None
 
-    data, histogram, shown = await asyncio.gather(rows(), bars(), details())
+    data, (total, histogram), shown = await asyncio.gather(rows(), numbers(), details())
+    data["total"] = total
     return drawing.page(
         ask, about.template, about=about, data=data, volume=histogram, panel=shown, controls=controls(found, about.first), choices=choices(ask, found),
-        curl=curl(ask), property_id=_first(ask, "property") or "YOUR-PROPERTY", has_sources=any(kind == "source" for kind, _ in ask.context.following.entities),
+        curl=curl(ask), property_id=_first(ask, "property") or "YOUR-PROPERTY", has_sources=bool(_first(ask, "source")),
     )  # fmt: skip
+
+
+async def _numbers(ask: Ask, found: Listed, patience_s: float | None) -> tuple[int | None, volume.Volume | None]:
+    """Return (counter, histogram), None for both when they are not there in time: the page comes without, and asks for them by itself."""
+    asker, given, accounts = ask.context.asker, ask.filters(), ask.viewer.accounts
+    try:
+        async with asyncio.timeout(patience_s):
+            counted, histogram = await asyncio.gather(
+                asker.one(listing.total(found, given, accounts)), volume.volume(asker, found, given, accounts)
+            )
+    except TimeoutError:
+        return None, None
+    return counted["total"] if counted else 0, histogram

@@ -8,7 +8,7 @@ from typing import Any
 
 from console.api import charts, clicks, health
 from console.lists import listed
-from console.pages import drawing, lists
+from console.pages import drawing, lists, wording
 from console.server.route import Ask, Route
 from sinks.queries import recipes
 
@@ -115,7 +115,7 @@ def _delays(chart: dict[str, Any]) -> dict[str, Any]:
 
 
 def _epoch(at: datetime) -> int:
-    return int(drawing.wording.moment(at).timestamp())
+    return int(wording.moment(at).timestamp())
 
 
 ROUTES = (

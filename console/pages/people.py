@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api import session
 from console.api import settings as api
-from console.pages import drawing
+from console.pages import drawing, wording
 from console.pages.settings import Deleted, done, problems
 from console.server.answers import Refused
 from console.server.route import Ask, Parameter, Route
 from schemas.permissions import ROLES
 from streams.runtime.errors import BadSettings
 
-NEXT = Parameter("next", "where to go after logging in")
+NEXT = Parameter("next", "where to go after logging in", longest=session.LONGEST_NEXT)
 
 
 class UserForm(BaseModel):
@@ -89,7 +89,7 @@ async def make_token(ask: Ask) -> web.StreamResponse:
         made = await api.make_token(ask)
     except (Refused, BadSettings) as error:
         return problems(ask, error, "")
-    return drawing.page(ask, "token_made.html", made=drawing.wording.from_json(made.body))
+    return drawing.page(ask, "token_made.html", made=wording.from_json(made.body))
 
 
 async def revoke_token(ask: Ask) -> web.StreamResponse:

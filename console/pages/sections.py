@@ -23,5 +23,6 @@ SECTIONS = (
     Section("/postbacks", "Postback status", "Logs"),
     Section("/activity", "System activity", "Logs"),
     Section("/sql", "SQL", "Ask", "query_sql"),
+    Section("/whatif", "What-if", "Ask", "try_rules"),
     Section("/settings", "Settings", "Workspace"),
 )

@@ -24,7 +24,7 @@ from console.server.answers import Refused
 from console.server.route import Ask, Route
 from schemas.entities import ENTITY_MODELS
 from schemas.workspace import SECTIONS
-from streams.runtime.errors import BadSettings, near_match
+from streams.runtime.errors import BadSettings, Unavailable, near_match
 
 MOST_TEXT = 200_000
 PLACE = re.compile(r"^([\w.\[\] -]+): (.*)$", re.DOTALL)
@@ -100,7 +100,7 @@ async def save(ask: Ask) -> web.StreamResponse:
     entity_id = form.id.strip() or ask.path["entity_id"]
     try:
         _seen(ask)
-        wanted = api.Wanted(value=_parsed(form.value), reason=form.reason)
+        wanted = api.Wanted(value=parsed(form.value), reason=form.reason)
     except Refused as error:
         return problems(ask, error, form.value)
     inner = dataclasses.replace(ask, path={**ask.path, "entity_id": entity_id}, body=wanted)
@@ -117,7 +117,7 @@ async def test(ask: Ask) -> web.StreamResponse:
     """Draw what a pasted payload would be read as, and its verdict; nothing is written."""
     form: Tested = ask.body
     try:
-        draft = _parsed(form.value)
+        draft = parsed(form.value)
         trial = rules.Trial(payload=form.payload, draft=draft, source=form.id, method=form.method, content_type=form.content_type)
         found = await rules.test_mapping(dataclasses.replace(ask, body=trial))
     except (Refused, BadSettings) as error:
@@ -126,10 +126,13 @@ async def test(ask: Ask) -> web.StreamResponse:
 
 
 async def done(ask: Ask, act: Callable[[], Awaitable[Any]], goes_to: str, text: str = "") -> web.StreamResponse:
+    """Make a change and go on, or draw what is wrong with it."""
     try:
         await act()
     except (Refused, BadSettings) as error:
         return problems(ask, error, text)
+    except Unavailable as error:
+        return problems(ask, BadSettings(error.what, error.remedy), text)
     return web.Response(headers={"HX-Redirect": goes_to})
 
 
@@ -139,7 +142,8 @@ def _seen(ask: Ask) -> None:
         raise Refused("precondition_failed", "The form did not say which version it changes.", "Reload the page and try again.")
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """Return the object that a text is. Refused("invalid") with the line where it is none."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -185,7 +189,7 @@ def fields(kind: str) -> list[dict[str, Any]]:
 def _fields(schema: dict[str, Any], named: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for name, field in schema.get("properties", {}).items():
-        inner = next((named[ref["$ref"].rpartition("/")[2]] for ref in _alternatives(field) if "$ref" in ref), {})
+        inner: dict[str, Any] = next((named[ref["$ref"].rpartition("/")[2]] for ref in _alternatives(field) if "$ref" in ref), {})
         found.append(
             {"name": name, "type": _type(field), "doc": field.get("description", ""), "is_needed": name in schema.get("required", ()),
              "inner": _fields(inner, named) if "properties" in inner else []}

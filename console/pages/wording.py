@@ -44,9 +44,8 @@ def moment(at: Any) -> datetime:
     """Return a time in UTC: ClickHouse gives it without a zone, our evidence in milliseconds."""
     if isinstance(at, int | float):
         return datetime.fromtimestamp(at / 1000, UTC)
-    if isinstance(at, str):
-        at = datetime.fromisoformat(at)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    found: datetime = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def second(at: Any) -> str:
@@ -117,8 +116,8 @@ def text(value: Any) -> str:
 
 
 def from_json(value: Any) -> Any:
-    """Return the content of a JSON column."""
-    return orjson.loads(value) if value else None
+    """Return the content of a JSON column; some answers have it as a structure already."""
+    return orjson.loads(value) if isinstance(value, str | bytes) and value else value or None
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

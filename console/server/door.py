@@ -19,7 +19,7 @@ from console.server import gate
 from console.server.answers import Refused, json_response
 from console.server.context import Context
 from console.server.metrics import ANSWER_SECONDS, REQUESTS
-from console.server.route import FLAGS, LONGEST_TEXT, Ask, Parameter, Route
+from console.server.route import FLAGS, Ask, Parameter, Route
 from console.server.viewer import NOBODY, Viewer
 from console.warehouse import QueryRefused
 from schemas.entities import problems_of
@@ -143,8 +143,8 @@ def _check(parameter: Parameter, found: dict[str, list[str]]) -> None:
             found[parameter.name] = [parameter.default]
         return
     for value in values:
-        if "\0" in value or len(value) > LONGEST_TEXT:
-            raise Refused("bad_parameter", f"{parameter.name} has a zero byte in it, or more than {LONGEST_TEXT} characters.")
+        if "\0" in value or len(value) > parameter.longest:
+            raise Refused("bad_parameter", f"{parameter.name} has a zero byte in it, or more than {parameter.longest} characters.")
         if parameter.words and value not in parameter.words:
             near = near_match(value, list(parameter.words))
             words = ", ".join(parameter.words)

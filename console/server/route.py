@@ -38,6 +38,7 @@ class Parameter(NamedTuple):
     many: bool = False
     is_needed: bool = False
     aliases: tuple[str, ...] = ()
+    longest: int = LONGEST_TEXT
 
 
 Handler = Callable[["Ask"], Awaitable[Any]]

@@ -108,6 +108,7 @@
   document.addEventListener("DOMContentLoaded", () => all(document));
   document.addEventListener("htmx:afterSettle", (event) => all(event.target.parentElement ?? document));
   document.addEventListener("themechange", () => all(document));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => all(document));
   let waiting;
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => all(document), 150); });
 })();

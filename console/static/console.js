@@ -10,7 +10,8 @@
     const csrf = one("meta[name=csrf-token]");
     if (csrf) event.detail.headers["X-CSRF-Token"] = csrf.content;
     const live = new URLSearchParams(location.search).get("live");
-    if (live && event.target.id === "filters") given.live = live;
+    const isList = ["list", "panel"].includes(event.detail.target?.id);
+    if (live && isList && !/[?&]live=/.test(event.detail.path)) given.live = live; // addresses were drawn before it was switched on
   });
   document.addEventListener("submit", (event) => {
     if (event.target.method !== "get") return;
@@ -68,7 +69,11 @@
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.closest("[data-enter-sends]")) event.target.form.requestSubmit();
   });
 
+  // The search field has been followed while it was typed in: leaving it must not ask again, and take the row away that has the focus.
+  document.addEventListener("change", (event) => { if (event.target.id === "search") event.stopImmediatePropagation(); }, true);
+
   document.addEventListener("change", (event) => {
+    if (event.target.dataset.sends !== undefined) event.target.form.requestSubmit();
     if (event.target.id !== "theme") return;
     document.cookie = `theme=${event.target.value}; path=/; max-age=31536000; samesite=lax`;
     document.documentElement.dataset.theme = event.target.value;

@@ -3,7 +3,10 @@
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
-    if (field) return field.blur();
+    if (field) {
+      event.preventDefault(); // a search field would empty itself
+      return field.blur();
+    }
     return document.querySelector("#panel .close")?.click();
   }
   if (field || event.ctrlKey || event.metaKey || event.altKey) return;
