@@ -76,7 +76,7 @@ async def test_every_role_and_the_command_line_over_tls(protocol, mechanism, aut
             await sh(roles.cli, "topics", "apply")
             await sh(roles.cli, "migrate")
             await sh(roles.apply_workspace)
-            for role in ("ingest", "ledger", "attribution", "sink"):
+            for role in ("ingest", "ledger", "attribution", "delivery", "sink", "console"):
                 roles.start(role)
             await sh(roles.click, f"c-{protocol}")
             await sh(roles.send, sub5=f"c-{protocol}", txid=f"T-{protocol}", payout="5", status="approved")
