@@ -22,8 +22,9 @@ from sinks.schema import Column
 from sinks.store import Store
 from sinks.tables import TABLES
 from sinks.views import VIEWS
-from streams.runtime.connections import ClickHouseSettings, Settings
+from streams.runtime.connections import ClickHouseSettings
 from streams.runtime.errors import BadSettings
+from streams.runtime.settings import Settings
 from streams.stage import Record
 from tests.integration.sink_rig import row
 
