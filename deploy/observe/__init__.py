@@ -84,6 +84,9 @@ ROLES = Dashboard(
         Panel("Spool", "sum by (instance) (clicktrail_ingest_spool_bytes)", "bytes", "{{instance}}"),
         Panel("Waiting for the broker", "sum by (instance) (clicktrail_ingest_in_flight_bytes)", "bytes", "{{instance}}"),
         Panel("Disk free", "min by (role, instance) (clicktrail_disk_free_ratio)", "percentunit", "{{role}} {{instance}}"),
+        Panel("Console: answers", "sum by (route, status) (rate(clicktrail_console_requests_total[5m]))", "ops", "{{route}} {{status}}"),
+        Panel("Console: answer time, p99", _quantile(0.99, "clicktrail_console_answer_seconds", "route"), "s", "{{route}}"),
+        Panel("Console: live tails", "sum by (instance) (clicktrail_console_live_tails)", "short", "{{instance}}"),
         Panel("Settings version", "max by (role, instance) (clicktrail_settings_version)", "short", "{{role}} {{instance}}"),
     ),
 )
