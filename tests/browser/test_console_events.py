@@ -188,6 +188,9 @@ async def test_everything_by_keyboard(site):
         await expect(page.locator("#search")).to_be_focused()
         await page.keyboard.type("N-*")
         await page.wait_for_url("**q=N-**")
+        await page.wait_for_function(
+            "!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')"
+        )  # the rows of before are gone
         await page.keyboard.press("Escape")
         await page.keyboard.press("j")
         await page.keyboard.press("j")
