@@ -142,7 +142,7 @@ FILTERS = [
     (("--author", "ann"), 33),
     (("--author", "bob"), 0),
     (("--since", "1h"), 33),
-    (("--since", "2999-01-01"), 0),
+    (("--since", "2099-01-01"), 0),
     (("--entity", "user", "--id", "ann", "--author", "ann", "--action", "created"), 1),
 ]
 
