@@ -60,6 +60,14 @@ class Roles:
         for role, process in self.processes.items():
             assert process.poll() is None, f"{role} ended with {process.returncode}:\n{self.log(role)[-3000:]}"
 
+    async def until_sound(self, *flags, timeout_s=200):
+        """Wait until `clicktrail doctor` finds nothing failed, all roles among it; while one of ours ended, say how."""
+        ends_at = time.monotonic() + timeout_s
+        while "failed" in (said := await asyncio.to_thread(self.cli, "doctor", *flags, code=None)):
+            self.all_run()
+            assert time.monotonic() < ends_at, said
+            await asyncio.sleep(0.3)
+
     def log(self, role):
         return (self.folder / f"{role}.log").read_text()
 

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechani
 
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
+from streams.runtime.role_ports import ROLES
 from tests.integration.roles_rig import Roles
 from tests.integration.secured import PASSWORD, USER, Authority, broker_settings, tls_door
 
@@ -76,7 +77,7 @@ async def test_every_role_and_the_command_line_over_tls(protocol, mechanism, aut
             await sh(roles.cli, "topics", "apply")
             await sh(roles.cli, "migrate")
             await sh(roles.apply_workspace)
-            for role in ("ingest", "ledger", "attribution", "delivery", "sink", "console"):
+            for role in ROLES:
                 roles.start(role)
             await sh(roles.click, f"c-{protocol}")
             await sh(roles.send, sub5=f"c-{protocol}", txid=f"T-{protocol}", payout="5", status="approved")
@@ -85,9 +86,7 @@ async def test_every_role_and_the_command_line_over_tls(protocol, mechanism, aut
                 await asyncio.sleep(0.3)
             for command in (("lag",), ("topics", "ls"), ("dlq", "ls"), ("activity",)):
                 await sh(roles.cli, *command)
-            while "failed" in (said := await sh(roles.cli, "doctor", "--conservation", code=None)):  # until all are ready
-                roles.all_run()
-                assert "payloads without a row" not in said
+            await roles.until_sound("--conservation")
     wanted = b"Basic " + base64.b64encode(f"default:{PASSWORD}".encode())
     assert {line.partition(b": ")[2] for line in seen} == {wanted}
 
