@@ -60,7 +60,7 @@ async def test_a_database_of_an_earlier_version_gets_its_columns(clickhouse, mon
         "INSERT INTO visits (visit_id, kind, received_ms, occurred_ms, logged_ms, log_partition, log_offset) VALUES ('v0', 'visit', 1, 1, 1, 0, 0)"
     )
     rig.command("INSERT INTO event_revisions (event_id, received_ms, revision, payload) VALUES ('e0', 1, 1, '')")
-    assert migrations.migrate(url, name) == ["006_visits_columns.sql", "007_event_revisions_columns.sql"]
+    assert migrations.migrate(url, name) == sorted(path.name for path in ddl.FOLDER.glob("*_columns.sql"))
     old = orjson.loads(visit(1))
     for field in ("is_bot", "user_agent", "language"):
         old.pop(field)
