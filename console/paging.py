@@ -4,9 +4,11 @@ The view `events` leaves out superseded verdicts, and so it has to compare every
 everything" that was 2.7 s on 10 million events. The table behind it can be read in its own order and left after the first 60 rows. It has every
 row that the view has, and superseded ones besides; so its nearest rows bound the page, and the view is asked for exactly these, by id and time.
 
-    10 million events, 300,000 revised, 2 shared cores (ms, median)      all of one account   an error   two filters   by id
+    10 million events, 300,000 revised, 2 shared cores (ms, see below)   all of one account   an error   two filters   by id
     the view alone                                                                    2,748      3,072         3,226     797
     nearest first                                                                        90        150           170      60
+
+The first line is one run, the second was put together from prototypes: the size of the gain, not a figure to quote.
 
 A total has no such bound, but most filters are on what no later verdict changes (source, type, transaction …): there one row of the first revision is
 one event, and the view is not needed either (`listing.total`).
