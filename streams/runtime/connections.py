@@ -117,8 +117,8 @@ class RetentionSettings(Group):
         default=400,
         ge=1,
         le=10_000,
-        description="what ledger and attribution last touched so long ago they forget: older clicks match nothing, older sales have neither "
-        "duplicates nor refunds; longer than the longest attribution and dedup window",
+        description="what ledger, attribution and delivery last touched so long ago they forget: older clicks match nothing, older sales have "
+        "neither duplicates nor refunds, older postbacks are known no more; longer than the longest attribution and dedup window",
     )
 
     @property
