@@ -37,6 +37,9 @@ def watch(parent_pid: int, child_pid: int) -> None:
 
 def main(parent_pid: int, command: list[str]) -> None:
     """Tie ourselves to the parent, then become the command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops a Ctrl-C that came before we had a session of our own (`jvm.interrupts_held`)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         import ctypes
 

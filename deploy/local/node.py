@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.local import LocalServiceError
 from deploy.local.class_archive import ClassArchive
 from deploy.local.jars import KAFKA_VERSION
-from deploy.local.jvm import Jvm
+from deploy.local.jvm import Jvm, interrupts_held
 from deploy.local.ports import Listener, process_name
 
 SETTINGS = {
@@ -149,7 +149,8 @@ def _format(plan: Plan, log: Path) -> None:
     tool = [*_java(plan, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool"]
     arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(plan.properties_path)]  # `=`: an id may begin with a dash
     # In a session of its own: the terminal's Ctrl-C is for us, and a tool that it ends looks like one that failed.
-    done = subprocess.run([*tool, *arguments], capture_output=True, text=True, check=False, timeout=60, start_new_session=True)
+    with interrupts_held():
+        done = subprocess.run([*tool, *arguments], capture_output=True, text=True, check=False, timeout=60, start_new_session=True)
     if done.returncode:
         with log.open("a") as file:
             file.write(done.stdout + done.stderr)

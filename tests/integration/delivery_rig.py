@@ -19,9 +19,9 @@ import orjson
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from deploy.local.ports import free_port
+from deploy.local.ports import free_ports
 from streams.runtime import topics
-from streams.runtime.role_ports import port_of
+from streams.runtime.role_ports import ROLES, port_of
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.settings_store import Change, SettingsStore
@@ -29,6 +29,7 @@ from streams.topology import ATTEMPTS, POSTBACKS
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
+WORKERS = 2
 
 
 class Receiver:
@@ -119,7 +120,7 @@ class Delivery:
             data_dir=folder,
             partitions=PARTITIONS,
             pii_key="test",
-            metrics_port=free_port(),
+            metrics_port=free_ports(WORKERS * len(ROLES))[0],
         )
         self.bootstrap = broker.bootstrap_servers
         self.processes = {}
@@ -150,7 +151,7 @@ class Delivery:
         known = {
             "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap, "CLICKTRAIL_DATA_DIR": str(self.folder), "CLICKTRAIL_PARTITIONS": str(PARTITIONS),
             "CLICKTRAIL_PII_KEY": "test", "CLICKTRAIL_DELIVERY__ALLOW_NETWORKS": "127.0.0.0/8", "CLICKTRAIL_INSTANCE": f"delivery-{name}",
-            "CLICKTRAIL_METRICS_PORT": str(self.settings.metrics_port + 20 * int(name)), "CLICKTRAIL_COMMIT_INTERVAL_MS": "100",
+            "CLICKTRAIL_METRICS_PORT": str(self.settings.metrics_port + len(ROLES) * int(name)), "CLICKTRAIL_COMMIT_INTERVAL_MS": "100",
         }  # fmt: skip
         bare = {key: value for key, value in os.environ.items() if not key.startswith("CLICKTRAIL_")}
         self.environment = bare | known
@@ -165,7 +166,7 @@ class Delivery:
             process.wait(30)
 
     async def ready(self, name="0", timeout_s=60):
-        settings = self.settings.model_copy(update={"metrics_port": self.settings.metrics_port + 20 * int(name)})
+        settings = self.settings.model_copy(update={"metrics_port": self.settings.metrics_port + len(ROLES) * int(name)})
         deadline = time.monotonic() + timeout_s
         while True:
             with contextlib.suppress(urllib.error.URLError, OSError):

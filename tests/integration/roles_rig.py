@@ -13,7 +13,8 @@ from pathlib import Path
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from deploy.local.ports import free_port
+from deploy.local.ports import free_ports
+from streams.runtime.role_ports import ROLES
 
 ROOT = Path(__file__).parents[2]
 WORKSPACE = """
@@ -28,10 +29,10 @@ class Roles:
     def __init__(self, folder, environment):
         self.folder = folder
         bare = {name: value for name, value in os.environ.items() if not name.startswith("CLICKTRAIL_")}
-        self.ingest_port, console_port, metrics = free_port(), free_port(), free_port()
+        self.ingest_port, console_port, metrics, *_ = free_ports(2 + len(ROLES))
         self.environment = bare | {
             "CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PII_KEY": "test", "CLICKTRAIL_INGEST__PORT": str(self.ingest_port),
-            "CLICKTRAIL_CONSOLE__PORT": str(console_port), "CLICKTRAIL_METRICS_PORT": str(min(metrics, 64_000)), **environment,
+            "CLICKTRAIL_CONSOLE__PORT": str(console_port), "CLICKTRAIL_METRICS_PORT": str(metrics), **environment,
         }  # fmt: skip
         self.processes = {}
 
