@@ -27,7 +27,7 @@ class MetaAccount(Entity):
     access_token: Secret
     test_event_code: Text | None = Field(default=None, description="events show under Test events only")
     action_source: Literal["website", "app", "email", "phone_call", "chat", "physical_store", "system_generated", "other"] = "website"
-    api_version: Version = "v23.0"
+    api_version: Version = Field(default="v24.0", description="each lives two years (developers.facebook.com, changelog)")
 
 
 class GoogleAccount(Entity):
@@ -41,7 +41,7 @@ class GoogleAccount(Entity):
     refresh_token: Secret
     login_customer_id: Number | None = None
     token_url: Url = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
-    api_version: Version = "v21"
+    api_version: Version = Field(default="v23", description="each lives a year (developers.google.com, sunset dates)")
 
 
 class TikTokAccount(Entity):

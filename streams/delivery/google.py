@@ -29,6 +29,7 @@ RETRIED = (
     "INTERNAL",
     "UNAVAILABLE",
 )
+RETIRED = "UNSUPPORTED_VERSION"
 ADJUSTMENT = {"restatement": "RESTATEMENT", "retraction": "RETRACTION"}
 
 
@@ -93,4 +94,5 @@ def problem(status: int, body: Any) -> tuple[str, bool] | None:
     said = orjson.dumps(error).decode()
     if status < 300 and any(code in said for code in DONE):
         return None
-    return f"Google {error.get('code')}: {error.get('message')}", status in (401, 429) or any(code in said for code in RETRIED)
+    hint = "; set google.api_version of the destination to one that they still serve" if RETIRED in said else ""
+    return f"Google {error.get('code')}: {error.get('message')}{hint}", status in (401, 429) or any(code in said for code in RETRIED)

@@ -14,6 +14,7 @@ from streams.delivery.values import money, passed_of
 
 OLDEST_MS = 7 * 86_400_000
 RETRIED = frozenset([1, 2, 4, 17, 32, 341, 613, 80004])  # unknown, service, and the limits of calls
+RETIRED = 2635
 
 
 def made(request: dict[str, Any], destination: Destination, now_ms: int) -> HttpRequest:
@@ -52,7 +53,8 @@ def problem(status: int, body: Any) -> tuple[str, bool] | None:
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         said = f"{error.get('code')}: {error.get('error_user_msg') or error.get('message')}"
-        return f"Meta {said}", error.get("code") in RETRIED or bool(error.get("is_transient"))
+        hint = "; set meta.api_version of the destination to one that they still serve" if error.get("code") == RETIRED else ""
+        return f"Meta {said}{hint}", error.get("code") in RETRIED or bool(error.get("is_transient"))
     if status < 300 and isinstance(body, dict) and body.get("events_received") == 0:
         return "Meta received no event", False
     return None

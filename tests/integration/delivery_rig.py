@@ -75,6 +75,19 @@ class Receiver:
         await self.is_released.wait()
         return web.Response(text="late")
 
+    async def _token(self, request):
+        """An OAuth token endpoint: a new access token for each call, and none for a refresh token that is not `good`."""
+        form = await request.post()
+        if form["refresh_token"] != "good" or form["grant_type"] != "refresh_token":
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        return web.json_response({"access_token": f"access-{self.ids['token'].total()}", "expires_in": 3600, "token_type": "Bearer"})
+
+    async def _google(self, request):
+        """Knows the newest access token only."""
+        if request.headers["Authorization"] != f"Bearer access-{self.ids['token'].total()}" or request.headers["developer-token"] != "dev":
+            return web.json_response({"error": {"code": 401, "message": "invalid credentials", "status": "UNAUTHENTICATED"}}, status=401)
+        return web.json_response({"results": [{}]})
+
     async def _broken(self, request):
         return web.Response(status=500, text="boom")
 

@@ -18,10 +18,13 @@ from deploy.k8s.access import OPERATOR, USERS, acls
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from streams.runtime.role_ports import ROLES
-from tests.integration.roles_rig import Roles, rows_of
+from tests.integration.roles_rig import WORKSPACE, Roles, rows_of
 
 KINDS = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactionalId": ResourceType.TRANSACTIONAL_ID}
 PASSWORD = "secret"
+DEAD_END = """
+destinations: [{id: dead, name: Dead end, url: "http://127.0.0.1:9/?c={click_id}", sending: {pause_after_s: 0.1, retry_after_s: [0.3, 0.3, 0.3, 0.3, 0.3, 0.3]}}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,7 @@ async def test_each_role_works_as_its_own_user(broker, clickhouse, tmp_path):
         "CLICKTRAIL_PARTITIONS": "2",
         "CLICKTRAIL_CLICKHOUSE__URL": clickhouse.url,
         "CLICKTRAIL_CLICKHOUSE__DATABASE": "access",
+        "CLICKTRAIL_DELIVERY__ALLOW_NETWORKS": "127.0.0.0/8",
     }
     with Roles(tmp_path, environment) as roles:
 
@@ -94,6 +98,12 @@ async def test_each_role_works_as_its_own_user(broker, clickhouse, tmp_path):
         await sh(roles.send, sub5="c1", txid="T1", payout="5", status="approved")
         await rows_of(as_user(broker, "root"), lambda rows: rows and rows[-1]["status"] == "ok")
         while "T1\tok" not in await sh(roles.cli, "sql", "SELECT transaction_id, status FROM events"):
+            roles.all_run()
+            await asyncio.sleep(0.3)
+        await sh(roles.apply_workspace, WORKSPACE + DEAD_END)
+        await sh(roles.click, "c2")
+        await sh(roles.send, sub5="c2", txid="T2", payout="5", status="approved")
+        while "no success for" not in await sh(roles.cli, "activity", "--author", "delivery", "--json"):  # delivery pauses it, as its own user
             roles.all_run()
             await asyncio.sleep(0.3)
         await sh(roles.cli, "lag")

@@ -138,3 +138,33 @@ async def test_bad_tls_is_refused(desk, receiver, tmp_path):
     server.close()
     assert rows[request["postback_id"]]["error_message"] == "TLS: self-signed certificate; given up after 1 tries"
     assert got == []
+
+
+def google(receiver, name, refresh_token):
+    account = {
+        "customer_id": "123", "conversion_action_id": "9", "developer_token": "dev", "client_id": "id", "client_secret": "of-the-client",
+        "refresh_token": refresh_token, "token_url": f"{receiver.url}/token",
+    }  # fmt: skip
+    return {"id": name, "kind": "conversion_api", "url": f"{receiver.url}/google", "google": account, "sending": QUICK | {"concurrency": 1}}
+
+
+async def test_an_access_token_is_made_once_and_made_anew_when_it_is_refused(desk, receiver):
+    """Google's tokens live an hour, and may be revoked before: the try that meets this fails, the next one has a new token."""
+    await desk.destinations(google(receiver, "ads", "good"), google(receiver, "revoked", "bad"))
+    click = {"click": {"q": {"gclid": "G1"}}}
+    first, second, refused = desk.request("ads", **click), desk.request("ads", **click), desk.request("revoked", **click)
+    await desk.send(first, second)
+    rows = await desk.until(lambda rows: all(rows.get(one["postback_id"], {}).get("state") == "delivered" for one in (first, second)))
+    assert receiver.ids["token"].total() == 1
+    assert [rows[one["postback_id"]]["attempt"] for one in (first, second)] == [1, 1]
+
+    receiver.ids["token"]["revoked elsewhere"] += 1
+    await desk.send(third := desk.request("ads", **click))
+    rows = await desk.until(lambda rows: rows.get(third["postback_id"], {}).get("state") == "delivered")
+    assert (rows[third["postback_id"]]["attempt"], receiver.ids["token"].total()) == (2, 3)
+
+    await desk.send(refused)
+    rows = await desk.until(lambda rows: rows.get(refused["postback_id"], {}).get("state") == "failed")
+    assert rows[refused["postback_id"]]["error_message"] == "the access token was refused: 400; given up after 3 tries"
+    said = str(await desk.rows())
+    assert not [secret for secret in ("of-the-client", "access-1", "access-3") if secret in said]

@@ -220,7 +220,7 @@ def test_nobody_sees_a_secret():
 
 def test_metas_form():
     http = made(REQUEST, to(**META), 1, NOW).http
-    assert (http.method, http.url) == ("POST", "https://m.example/v23.0/77/events")
+    assert (http.method, http.url) == ("POST", "https://m.example/v24.0/77/events")
     assert orjson.loads(http.body) == {
         "data": [{
             "event_name": "sale", "event_time": 1799999940, "event_id": "e1-0-7", "action_source": "website", "event_source_url": "https://shop.example/x",
@@ -243,7 +243,7 @@ def test_tiktoks_form():
 
 def test_googles_forms():
     http = made(REQUEST, to(**GOOGLE), 1, NOW).http
-    assert (http.url, http.needs_token) == ("https://g.example/v21/customers/123:uploadClickConversions", True)
+    assert (http.url, http.needs_token) == ("https://g.example/v23/customers/123:uploadClickConversions", True)
     body = orjson.loads(http.body)
     assert body["partialFailure"] is True
     assert body["conversions"] == [{
