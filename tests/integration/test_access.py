@@ -103,7 +103,9 @@ async def test_each_role_works_as_its_own_user(broker, clickhouse, tmp_path):
         await sh(roles.apply_workspace, WORKSPACE + DEAD_END)
         await sh(roles.click, "c2")
         await sh(roles.send, sub5="c2", txid="T2", payout="5", status="approved")
-        while "no success for" not in await sh(roles.cli, "activity", "--author", "delivery", "--json"):  # delivery pauses it, as its own user
+        while "no success for" not in await sh(
+            roles.cli, "activity", "--author", "delivery", "--json"
+        ):  # delivery pauses it, as its own user
             roles.all_run()
             await asyncio.sleep(0.3)
         await sh(roles.cli, "lag")
