@@ -36,8 +36,8 @@ lint: .venv/.locked  ## ruff, mypy strict, import-linter
 
 UNIVERSAL := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: .venv/.locked  ## resolve pyproject.toml into requirements.lock anew, and the part of it that an image needs
-	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --extra embedded --extra dev --output-file requirements.lock
-	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --constraint requirements.lock --output-file deploy/requirements.lock
+	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --extra embedded --extra otel --extra dev --output-file requirements.lock
+	@.venv/bin/uv pip compile pyproject.toml $(UNIVERSAL) --constraint requirements.lock --extra otel --output-file deploy/requirements.lock
 	@echo kubernetes-validate==1.37.0 | .venv/bin/uv pip compile - $(UNIVERSAL) --output-file deploy/check.lock
 
 bench: .venv/.locked  ## measure: the reference workload and the real product, beside the peers

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from console import context
-from streams.runtime import logs, topics
+from streams.runtime import logs, topics, tracing
 from streams.runtime.errors import BadSettings, near_match
 from streams.runtime.settings import Settings
 
@@ -34,6 +34,7 @@ def start(role: str) -> int:
         raise BadSettings(f"{role} is not a role.", near_match(role, list(ROLES)) or f"Roles: {', '.join(ROLES)}.")
     settings = context.load()
     logs.configure(role, settings.log_level, settings.log_format)
+    tracing.configure(role, settings)
     module = importlib.import_module(MODULES[role])  # loads while the broker may still be starting
     if role != "ingest":  # that one starts without Kafka: what it takes until then waits on its disk
         asyncio.run(topics.until_there(settings))

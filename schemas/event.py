@@ -17,7 +17,7 @@ QUERY = "query"  # the raw query string of a POST that had one
 SENDER_IP = "ip"
 USER_AGENT = "user-agent"
 RECEIPT = "receipt"  # ingest's own id of one accepted request, also known while the broker is away
-TRACEPARENT = "traceparent"
+TRACEPARENT = "traceparent"  # a valid one, or absent (streams/runtime/tracing.py)
 
 Identifier = tuple[str, str]
 """(kind, key): kind in click_id, email, phone, external_id, ip; key is the click id itself, else the keyed hash (identifiers.py)."""
@@ -53,6 +53,7 @@ class Event(TypedDict):
     adjusts: NotRequired[bool]  # an approved negative amount: it corrects an earlier conversion, whatever its status word says
     fraud: NotRequired[tuple[str, str]]  # (sub-reason, detail) of a fraud rule that a payload breaks by itself
     referee: NotRequired[str]  # the key of its customer, where its source records one referral per customer
+    traceparent: NotRequired[str]  # W3C trace context, where the payload came with one
     problem: tuple[str, str] | None  # (reason code, detail) found while reading: unauthorized_asset, unreadable_payload
     parameters: dict[str, str]  # as sent; names in parentheses are notes of ours: (more), (time), (currency)
     payload: NotRequired[str]  # the payload's bytes when they are UTF-8
@@ -111,6 +112,7 @@ class Row(Verdicted):
     parameters: dict[str, str]
     payload: NotRequired[str]
     payload_b64: NotRequired[str]
+    traceparent: NotRequired[str]
 
 
 class Visit(TypedDict):

@@ -27,6 +27,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInPro
 from sinks.feeds import FEEDS, Feed, Records
 from sinks.insertion import Insertion, spans_of
 from sinks.store import Store
+from streams.runtime import tracing
 from streams.runtime.failpoints import hit
 from streams.runtime.metrics import gauge
 from streams.stage import Outputs, RecordLike
@@ -199,7 +200,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
             (self._consumer.pause if lane.is_full else self._consumer.resume)(*partitions)
 
     async def _flush(self, lane: Lane, records: Records) -> None:
+        began = asyncio.get_running_loop().time()
         await lane.insertion.write(records)
+        tracing.handled("insert", records, asyncio.get_running_loop().time() - began)
         hit("before_offset_commit")
         try:
             await self._consumer.commit(await self._finished(lane, records))

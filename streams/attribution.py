@@ -230,4 +230,6 @@ def _send_home(question: Probe, click: Click | None, losers: list[Any], out: Out
         answer["over"] = question["l"]
     if losers:
         answer["losers"] = losers
+    if "traceparent" in question:
+        answer["traceparent"] = question["traceparent"]
     out.send(MATCHES.name, question["at"], question["h"].encode(), orjson.dumps(answer))

@@ -14,14 +14,14 @@ from collections.abc import Callable
 
 import orjson
 
-from schemas.event import CONTENT_TYPE, METHOD, QUERY, RECEIPT, SETTINGS_VERSION, SOURCE, Event
+from schemas.event import CONTENT_TYPE, METHOD, QUERY, RECEIPT, SETTINGS_VERSION, SOURCE, TRACEPARENT, Event
 from streams import finality, restate
 from streams.dedup import Entry, Verdict
 from streams.stage import Record, RecordLike, State
 from streams.topology import PAYLOADS
 
 AT_HAND = 4_000  # homes of a partition; 5 KB each. At 70,000 payloads/s some 8,000 are out at a time, over all partitions
-PARSED = frozenset((SOURCE, SETTINGS_VERSION, CONTENT_TYPE, METHOD, QUERY, RECEIPT))  # headers that parsing reads
+PARSED = frozenset((SOURCE, SETTINGS_VERSION, CONTENT_TYPE, METHOD, QUERY, RECEIPT, TRACEPARENT))  # headers that parsing reads
 _LENGTH = struct.Struct(">I")
 
 Held = tuple[Event, bytes]

@@ -150,6 +150,8 @@ class Ledger:
         question = probe(event, policy, home.name, self._at, identifiers_of(event, policy, self._ip_key(event, policy)))
         if rules.fraud is not None and rules.fraud.daily_limit and not event["is_test"]:
             question["l"] = rules.fraud.daily_limit
+        if "traceparent" in event:
+            question["traceparent"] = event["traceparent"]
         send_probe(question, self._partitions, out)
         entry["a"] = dedup.ASKED
 

@@ -5,11 +5,11 @@ A **click** (in lookups.v1, keyed by identifier) carries its summary, so that a 
                                            o identifiers of the member whose link it is · ids, only at the home of a click id: further identifiers to pass it on to
                                            d what a postback may tell: i ip · a user agent · k country · l lander · f offer · u url · q parameters
 A **probe** (same topic, same key) asks for the best click, and travels on along its list of identifiers until one has it:
-    {"e", "h", "at", "t", "p", "w", "m", "q": [[kind, key], …], "n", "tried": [[kind, sub_reason, detail], …], "l"?}
+    {"e", "h", "at", "t", "p", "w", "m", "q": [[kind, key], …], "n", "tried": [[kind, sub_reason, detail], …], "l"?, "traceparent"?}
         e event id · h home · at the partition of that home · t event_ms · p property · w window ms or null · m model · n which of q ·
         l how many conversions of a day its click may have
 An **answer** (in matches.v1, on partition `at`, keyed by home):
-    {"e", "h", "n", "m" match kind, "model", "click"?, "over"?, "losers"?, "tried"}       without "click" it is a miss; over: the limit was reached
+    {"e", "h", "n", "m" match kind, "model", "click"?, "over"?, "losers"?, "tried", "traceparent"?}       without "click" it is a miss; over: the limit was reached
 """
 
 from typing import Any

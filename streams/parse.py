@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-from schemas.event import CONTENT_TYPE, METHOD, QUERY, RECEIPT, SETTINGS_VERSION, SOURCE, Event
+from schemas.event import CONTENT_TYPE, METHOD, QUERY, RECEIPT, SETTINGS_VERSION, SOURCE, TRACEPARENT, Event
 from schemas.identity import event_id, home_of
 from schemas.mapping import DEFAULTS, UNKNOWN
 from schemas.reasons import REFERRAL_KIND, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
@@ -73,6 +73,8 @@ class Parser:
         event["event_id"] = event_id(self._epoch, record.partition, record.offset)
         if receipt := headers.get(RECEIPT):
             event["receipt_id"] = receipt.decode("latin-1")  # ours, and hexadecimal
+        if traceparent := headers.get(TRACEPARENT):
+            event["traceparent"] = traceparent.decode("latin-1")
         event["topic"], event["partition"], event["offset"] = record.topic, record.partition, record.offset
         event["received_ms"] = event["event_ms"] = record.timestamp
         event["payload_sha256"] = event["fingerprint"] = sha256(value).hexdigest()

@@ -124,6 +124,8 @@ class Postbacks:
 
 def send(event: Event, request: dict[str, Any], out: Outputs) -> None:
     """Send a request to the partition of its event."""
+    if "traceparent" in event:
+        request["traceparent"] = event["traceparent"]
     out.send(POSTBACKS.name, event["partition"], event["event_id"].encode(), orjson.dumps(request))
 
 

@@ -42,15 +42,17 @@ class Rows:
         self, event: Event, body: bytes, told: bytes, revision: int, *, identity: str | None, value: str | None, click_id: str | None
     ) -> bytes:
         """The whole row. `body` is the JSON of parameters and payload without its opening brace (home.py)."""
-        facts = orjson.dumps({
+        facts = {
             "event_id": event["event_id"], "receipt_id": event["receipt_id"], "received_ms": event["received_ms"], "event_ms": event["event_ms"],
             "conversion_name": event["conversion_name"], "original_name": event["original_name"],
             "conversion_status": event["conversion_status"], "original_status": event["original_status"],
             "value": value, "currency": event["currency"], "click_id": click_id, "transaction_id": event["transaction_id"],
             "identity": identity, "is_test": event["is_test"], "revision": revision,
             "payload_sha256": event["payload_sha256"], "offset": event["offset"],
-        })  # fmt: skip
-        return b"".join((self._source(event), facts[1:-1], b",", told, b",", body))
+        }  # fmt: skip
+        if "traceparent" in event:
+            facts["traceparent"] = event["traceparent"]
+        return b"".join((self._source(event), orjson.dumps(facts)[1:-1], b",", told, b",", body))
 
     def _source(self, event: Event) -> bytes:
         key = (event["property_id"], event["source_id"], event["settings_version"], event["partition"])

@@ -21,7 +21,7 @@ from streams.delivery.message import Answer, NotSent
 from streams.delivery.outcome import Outcome, judged
 from streams.delivery.request import made
 from streams.delivery.stage import DELIVERED, FAILED, NOT_SENT, WAITING
-from streams.runtime import failpoints
+from streams.runtime import failpoints, tracing
 
 if TYPE_CHECKING:
     from streams.delivery.desk import Ticket
@@ -205,6 +205,7 @@ class Lane:
             shown |= {"postback_url": ready.url, "request": ready.text, "duration_ms": int((time.monotonic() - began) * 1000)}
             failpoints.hit("postback_sent")
             outcome = judged(answer, destination)
+            self._trace(request, ticket, outcome, answer, time.monotonic() - began)
         self._learn(outcome, answer)
         self._free(1)
         shown |= {"status_code": answer.status, "response": _text(answer.body) if answer.status is not None else None}
@@ -218,6 +219,17 @@ class Lane:
         if answer.status == 429 and (asked_s := schedule.retry_after_s(answer.headers.get("Retry-After"), now)):
             self._quiet_until_ms = now + min(int(asked_s * 1000), LONGEST_QUIET_MS)
         self._sender.learned(self, outcome)
+
+    def _trace(self, request: dict[str, Any], ticket: "Ticket", outcome: Outcome, answer: Answer, seconds: float) -> None:
+        if tracing.is_on():
+            said = {
+                "clicktrail.destination_id": self.destination_id,
+                "clicktrail.attempt": ticket.attempt,
+                "clicktrail.event_id": request["event_id"],
+            }
+            status = {} if answer.status is None else {"http.response.status_code": answer.status}
+            is_error = outcome.verdict != "delivered"
+            tracing.span(f"postback {self.destination_id}", request.get("traceparent"), seconds, {**said, **status}, is_error=is_error)
 
     def _ended(self, ticket: "Ticket", destination: Destination | None, outcome: Outcome, answer: Answer, sent_ms: int) -> dict[str, Any]:
         """What the record says of an end: state, error, and when it is tried again."""

@@ -13,8 +13,9 @@ from streams.ingest.intake import Intake
 from streams.ingest.limits import Meter
 from streams.ingest.server import raw_target
 from streams.parse import Parser
+from streams.runtime import tracing
 
-LONGEST_HEADER: Final = 1024  # of a user agent or a traceparent that is kept
+LONGEST_HEADER: Final = 1024  # of a user agent or a content type that is kept
 Headers = list[tuple[str, bytes]]
 
 
@@ -40,10 +41,11 @@ class Arrival:
     (`#S1#`) and broken escapes are payload.
     """
 
-    __slots__ = ("now_ms", "path", "query", "request")
+    __slots__ = ("now_ms", "path", "query", "request", "root")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self.request = request
+        self.root: tracing.Root | None = None
         self.now_ms = int(time() * 1000)
         target = request.raw_path
         if target[:1] != "/":  # absolute form, as proxies send it
@@ -54,6 +56,11 @@ class Arrival:
     def ip(self, trusted: Networks) -> str:
         """Return the sender's address."""
         return sender_ip(self.request.remote or "", self.request.headers.get("X-Forwarded-For"), trusted)
+
+    def traceparent(self) -> str | None:
+        """Return the trace that the sender says it belongs to."""
+        given = self.request.headers.get(event.TRACEPARENT)
+        return given if given is not None and tracing.valid(given) else None
 
 
 def text(value: str, longest: int = LONGEST_HEADER) -> bytes:
@@ -78,8 +85,8 @@ def payload_headers(arrival: Arrival, source_id: str, version: int, receipt: str
             found.append((event.CONTENT_TYPE, text(content_type)))
     if user_agent := given.get("User-Agent"):
         found.append((event.USER_AGENT, text(user_agent)))
-    if traceparent := given.get("traceparent"):
-        found.append((event.TRACEPARENT, text(traceparent)))
+    if (traceparent := arrival.root.traceparent if arrival.root else arrival.traceparent()) is not None:
+        found.append((event.TRACEPARENT, traceparent.encode()))
     return found
 
 

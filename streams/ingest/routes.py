@@ -19,8 +19,9 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from streams.ingest import metrics, payloads, redirect, tag
-from streams.ingest.answers import Refused
+from streams.ingest.answers import REFUSALS, Refused
 from streams.ingest.context import Arrival, Context
+from streams.runtime import tracing
 
 Action = Callable[[Context, Arrival, str], Awaitable[web.Response]]
 
@@ -40,6 +41,7 @@ PIXEL = Route("tag", ("GET",), tag.pixel)
 SCRIPT = Route("static", ("GET",), tag.script)
 GO = Route("go", ("GET",), redirect.go)
 OFFER = Route("go", ("GET",), redirect.offer)
+TRACED = (IN, BULK)  # what becomes an event
 
 
 def route_of(path: str) -> tuple[Route, str]:
@@ -97,12 +99,28 @@ class Routes:
     async def _act(self, route: Route, subject: str, arrival: Arrival) -> web.Response:
         method = arrival.request.method
         if method in route.methods:
+            if tracing.is_on() and route in TRACED:
+                return await self._traced(route, subject, arrival)
             return await route.action(self._context, arrival, subject)
         if method == "HEAD":
             return web.Response()
         if method == "OPTIONS":
             return preflight(route)
         raise Refused("method_not_allowed", Allow=", ".join((*route.methods, "HEAD", "OPTIONS")))
+
+    async def _traced(self, route: Route, subject: str, arrival: Arrival) -> web.Response:
+        """Act under a span of its own; the payloads carry it on."""
+        arrival.root = tracing.Root(arrival.traceparent(), f"{arrival.request.method} /{route.name}")
+        status = 500
+        try:
+            response = await route.action(self._context, arrival, subject)
+            status = response.status
+        except Refused as refused:
+            status = REFUSALS[refused.code].status
+            raise
+        finally:
+            arrival.root.end(status)
+        return response
 
     def _count(self, name: str, status: int) -> None:
         count = self._counted.get((name, status))

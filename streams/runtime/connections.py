@@ -125,3 +125,10 @@ class RetentionSettings(Group):
     def state_s(self) -> int:
         """Return how long a key of state stays after it was last written."""
         return self.state_days * 86_400
+
+
+class TracingSettings(Group):
+    """OpenTelemetry, for whoever runs it; needs the `otel` extra. Its own OTEL_* names (headers, certificates, resource) count, too."""
+
+    endpoint: str = Field(default="", description="where spans go, as OTLP over HTTP: http://collector:4318/v1/traces; empty: nowhere")
+    ratio: float = Field(default=0.01, ge=0, le=1, description="share of payloads without a traceparent for which ingest begins a trace")

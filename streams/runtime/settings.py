@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from streams.runtime.connections import ClickHouseSettings, Group, KafkaSettings, RetentionSettings
+from streams.runtime.connections import ClickHouseSettings, Group, KafkaSettings, RetentionSettings, TracingSettings
 from streams.runtime.errors import BadSettings, near_match
 
 PREFIX = "CLICKTRAIL_"
@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     delivery: DeliverySettings = DeliverySettings()
     console: ConsoleSettings = ConsoleSettings()
+    tracing: TracingSettings = TracingSettings()
     data_dir: Path = Field(default=Path("data"), description="state, spool, logs, and in embedded mode Kafka's and ClickHouse's files")
     partitions: int = Field(default=12, ge=1, le=1024, description="partitions of each new topic: the most workers that a role can have")
     pii_key: SecretStr | None = Field(

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import TopicPartition
 
-from streams.runtime import changelog
+from streams.runtime import changelog, tracing
 from streams.runtime.meter import Meter
 from streams.runtime.poison import Poison
 from streams.runtime.store import Overlay, Store
@@ -155,7 +155,9 @@ class Task:
         if records:
             began = time.monotonic()
             out = self._process(records, is_patient=self._is_patient)
-            self._meter.chunk(chunk.at.topic, len(records), time.monotonic() - began, out)
+            took = time.monotonic() - began
+            self._meter.chunk(chunk.at.topic, len(records), took, out)
+            tracing.handled("process", records, took)
         self._is_patient = True
         self.positions[chunk.at] = max(chunk.next, self.positions.get(chunk.at, 0))
         self.progress.records += len(records)

@@ -58,8 +58,10 @@ def test_everything_is_explained(each):
 
 @pytest.mark.parametrize(("shape", "table"), [(Row, EVENT_REVISIONS), (Visit, VISITS)], ids=["Row", "Visit"])
 def test_every_field_that_travels_is_taken(shape, table):
-    """But for the owner of a member's link: that is only for finding self-referrals, and no reader's business (streams/fraud.py)."""
-    assert set(shape.__annotations__) - {"owner"} <= set(table.insert_columns())
+    """But for the owner of a member's link: that is only for finding self-referrals, and no reader's business (streams/fraud.py); and for
+    the trace context, whose store is OpenTelemetry's.
+    """
+    assert set(shape.__annotations__) - {"owner", "traceparent"} <= set(table.insert_columns())
 
 
 def test_every_topic_of_the_sink_has_a_feed():
