@@ -48,7 +48,7 @@ def workspace_of(example):
                 base.update(_laid_over(base, item))
     made = Workspace()
     for kind, entity_id, model in workspace_file.check(data).entities():
-        made.apply(made.version + 1, kind, entity_id, model.model_dump(mode="json"))
+        made.apply(made.version + 1, kind, entity_id, model.model_dump(mode="json", exclude_unset=True))  # as `apply` stores it
     return made
 
 
