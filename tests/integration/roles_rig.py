@@ -43,10 +43,11 @@ class Roles:
         for name in list(self.processes):
             self.stop(name)
 
-    def start(self, role, **more):
-        with (self.folder / f"{role}.log").open("ab") as log:
+    def start(self, role, *, name=None, root=ROOT, **more):
+        """Start a role from the sources in `root`; a second process of a role gets a name, and more of its own."""
+        with (self.folder / f"{name or role}.log").open("ab") as log:
             command = [sys.executable, "-m", "console.cli", "worker", role]
-            self.processes[role] = subprocess.Popen(command, cwd=ROOT, env=self.environment | more, stdout=log, stderr=log)
+            self.processes[name or role] = subprocess.Popen(command, cwd=root, env=self.environment | more, stdout=log, stderr=log)
 
     def stop(self, role):
         process = self.processes.pop(role)
