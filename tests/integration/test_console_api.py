@@ -137,7 +137,7 @@ async def test_personal_data_is_masked_until_it_is_revealed_and_that_is_noted(ap
     assert "@customers.example" in json.dumps(clear["event"]["parameters"]).lower()
     assert clear["payload"]["tree"]["email"] == clear["event"]["parameters"]["email"]
     assert json.loads(clear["payload"]["text"]) == clear["payload"]["tree"]
-    noted = await api.until("/activity?action=revealed&author=analyst", lambda found: found["total"] == 1)
+    noted = await api.until("/activity?action=revealed&author=analyst", lambda found: len(found["rows"]) == 1)
     assert (noted["rows"][0]["entity_id"], noted["rows"][0]["reason"]) == (row["event_id"], "asked by the shop")
 
 
