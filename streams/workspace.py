@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from schemas.entities import ENTITY_MODELS, Property, Source, problems_of
+from schemas.entities import ENTITY_MODELS, Property, Source
 from schemas.mapping import STATUS_WORDS
 from schemas.policies import AttributionPolicy, Entity
+from schemas.problems import problems_of
 from streams import fraud, sealed
 from streams.shapes import Lookup
 

@@ -65,7 +65,6 @@ def test_blocked_networks(ip, network):
     "policy",
     [
         {"blocked_email_domains": ["@mailinator.com"]},
-        {"blocked_email_domains": ["Mailinator.com"]},
         {"blocked_email_domains": ["localhost"]},
         {"blocked_networks": ["203.0.113.7/24"]},
         {"blocked_networks": ["everybody"]},
@@ -77,6 +76,13 @@ def test_blocked_networks(ip, network):
 def test_broken_policies_are_refused_at_save(policy):
     with pytest.raises(ValueError, match="fraud"):
         Source.model_validate({"id": "s", "name": "S", "kind": "referral", "property_id": "p", "fraud": policy})
+
+
+def test_a_blocked_domain_is_kept_in_lower_case():
+    source = Source.model_validate(
+        {"id": "s", "name": "S", "kind": "referral", "property_id": "p", "fraud": {"blocked_email_domains": [" Mailinator.COM "]}}
+    )
+    assert source.fraud.blocked_email_domains == ["mailinator.com"]
 
 
 def hit(click="K", m="click_id", **more):
