@@ -104,12 +104,15 @@ class AttributionPolicy(Entity):
     ip_matching: bool = Field(default=False, description="match by IP when neither click id nor refId is passed (lower accuracy)")
     min_click_to_conversion_s: Seconds = Field(default=0, description="fraud rule: sooner after the click than this is not counted")
     gmail_aliases: bool = Field(default=False, description="ignore dots and +tag in gmail addresses")
+    ipv6_by_network: bool = Field(
+        default=False, description="an IPv6 address counts as its /64: what is behind changes daily (privacy extensions)"
+    )
 
 
 class AttributionOverrides(Entity):
     """What a source does otherwise than its property; a field that is null or absent stays as the property has it.
 
-    gmail_aliases is the property's alone: its clicks are indexed with it. No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
+    gmail_aliases and ipv6_by_network are the property's alone: its clicks are indexed with them. No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
     """
 
     window_days: Days | Literal["unlimited"] | None = None

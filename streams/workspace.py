@@ -45,6 +45,7 @@ class Policy(NamedTuple):
     ip_matching: bool
     min_click_to_conversion_ms: int
     gmail_aliases: bool
+    ipv6_by_network: bool
 
 
 class SourceRules:
@@ -167,4 +168,5 @@ def _policy(policy: AttributionPolicy) -> Policy:
         ip_matching=policy.ip_matching,
         min_click_to_conversion_ms=int(policy.min_click_to_conversion_s * 1000),
         gmail_aliases=policy.gmail_aliases,
+        ipv6_by_network=policy.ipv6_by_network,
     )
