@@ -13,8 +13,9 @@ import orjson
 from pydantic import ValidationError
 
 from console.apply import Entities, unmasked
-from schemas.entities import ENTITY_MODELS, Problem, Source, problems_of
+from schemas.entities import ENTITY_MODELS, Source
 from schemas.policies import Entity
+from schemas.problems import Problem, problems_of
 from schemas.workspace import missing_references, references
 from streams.runtime.errors import BadSettings
 from streams.runtime.settings_store import Change

@@ -11,8 +11,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from console.apply import Entities
-from schemas.entities import ENTITY_MODELS, problems_of
+from schemas.entities import ENTITY_MODELS
 from schemas.permissions import current_role, may
+from schemas.problems import problems_of
 from schemas.workspace import missing_references
 from streams.runtime.errors import BadSettings, near_match
 from streams.runtime.settings import Settings

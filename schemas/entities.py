@@ -7,7 +7,7 @@ a new version (streams/workspace.py), never an edit of what already judged paylo
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from schemas import presets
 from schemas.auth import Auth
@@ -26,8 +26,9 @@ from schemas.policies import (
     Network,
     SourceKind,
     TimeZone,
-    Url,
+    WayUrl,
 )
+from schemas.problems import EMAIL
 
 
 class Property(Entity):
@@ -118,7 +119,7 @@ class Lander(Entity):
 
     id: Id
     name: Name
-    url: Url
+    url: WayUrl
 
 
 class Offer(Entity):
@@ -126,7 +127,7 @@ class Offer(Entity):
 
     id: Id
     name: Name
-    url: Url
+    url: WayUrl
     affiliate_network_id: Id | None = None
 
 
@@ -161,7 +162,7 @@ class User(Entity):
 
     id: Id
     name: Name
-    email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+    email: Annotated[str, Field(max_length=254, pattern=EMAIL)]
     role: Annotated[Role, BeforeValidator(current_role)] = "viewer"
     account_ids: list[Id] = Field(default_factory=list, description="only the events, visits and postbacks of these accounts; empty: all")
 
@@ -198,22 +199,3 @@ ENTITY_MODELS: dict[str, type[Entity]] = {
     "token": Token,
 }
 """Entity name -> model, in an order in which references point backwards wherever they can."""
-
-
-class Problem(Entity):
-    """What is wrong with a setting: where, and why."""
-
-    place: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.reason}"
-
-
-def problems_of(error: ValidationError, place: str = "") -> list[Problem]:
-    """A pydantic error as places and reasons that a person can act on."""
-    found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        parts = [place, *(str(part) for part in item["loc"])]
-        found.append(Problem(place=".".join(part for part in parts if part), reason=item["msg"].removeprefix("Value error, ")))
-    return found

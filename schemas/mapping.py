@@ -6,11 +6,14 @@ common names; a field that it names has exactly the listed addresses: nothing is
 an Unknown click id that misleads).
 """
 
+import re
+from collections import Counter
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.addresses import NEGATION, parse
+from schemas.addresses import CONSTANT, NEGATION, parse
 from schemas.addresses import fold as fold  # noqa: PLC0414 - names are compared as the mapping compares them, also by the ledger
 from schemas.policies import Currency
 
@@ -51,9 +54,26 @@ def as_name_map(value: Any) -> Any:
 
 
 def _date_format(text: str) -> str:
+    """Try the format: one that strptime does not know would match nothing, and one that names a part twice breaks it (re.error)."""
     if "%" not in text:
         raise ValueError(f"{text!r} is no date format; one looks like %d/%m/%Y %H:%M:%S")
+    twice = next((part for part, count in Counter(re.findall(r"%[A-Za-z]", text)).items() if count > 1), None)
+    if twice:
+        raise ValueError(f"{text!r} is no date format: it names {twice} twice")
+    try:
+        datetime.strptime("", text)  # noqa: DTZ007 - no date is read
+    except ValueError as error:
+        if "bad directive" in str(error) or "stray %" in str(error):
+            raise ValueError(f"{text!r} is no date format: {error}") from error
+    except re.error as error:
+        raise ValueError(f"{text!r} is no date format: it names a part twice") from error
     return text
+
+
+def _some(value: dict[str, str] | None) -> dict[str, str] | None:
+    if value is not None and not value:
+        raise ValueError("it maps nothing, so nothing would be tracked; leave it out to track every name")
+    return value
 
 
 Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_as_list), Field(min_length=1, max_length=20)]
@@ -77,6 +97,8 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "test": ("test", "is_test", "sandbox"),
 }
 FIELDS = tuple(DEFAULTS)
+SAME_FOR_ALL = frozenset(("click_id", "event", "status", "value", "currency", "property", "test"))
+"""Fields for which a constant makes sense (a click id: one click stands for a channel). A transaction id that all share makes them one sale."""
 
 
 class Mapping(BaseModel):
@@ -99,7 +121,7 @@ class Mapping(BaseModel):
     property: Addresses | None = Field(default=None, description="the id of the property, where the payload names it")
     test: Addresses | None = Field(default=None, description="a flag that marks test data; !name turns its meaning round")
 
-    events: Annotated[dict[Word, Word] | None, BeforeValidator(as_name_map)] = Field(
+    events: Annotated[dict[Word, Word] | None, BeforeValidator(as_name_map), AfterValidator(_some)] = Field(
         default=None,
         description="sender's event name -> our conversion name. Absent: every name is tracked as it is. Given: only these (A10)",
     )
@@ -129,6 +151,10 @@ class Mapping(BaseModel):
         for field in FIELDS:
             if field != "test" and any(address.startswith(NEGATION) for address in self.addresses(field)):
                 raise ValueError(f"{field}: '!' (the opposite) only makes sense for the test flag")
+            same = next((address for address in self.addresses(field) if address.startswith(CONSTANT)), None)
+            if same is not None and field not in SAME_FOR_ALL:
+                makes_sense = ", ".join(sorted(SAME_FOR_ALL))
+                raise ValueError(f"{field}: {same!r} would be the same for every payload; a constant makes sense for {makes_sense}")
         return self
 
     def addresses(self, field: str) -> tuple[str, ...]:

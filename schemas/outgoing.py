@@ -71,6 +71,11 @@ def fold(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
+WAY_NAMES = frozenset(
+    ["campaignid", "campaign.name", "lander.name", "offer.name", "property.id", "device", "browser", "os", "language", "referrer"]
+)
+"""Folded names that only the address of a lander or offer knows: there is a click and no conversion yet."""
+
 BY_FOLDED = {fold(name): field for name, (field, _) in NAMES.items()}
 
 
@@ -86,12 +91,29 @@ def problems(template: str) -> Iterator[str]:
         kind, name = match.lastgroup or "a", match[match.lastgroup or "a"]
         if field_of(name) is not None or (kind != "a" and name.isdigit()):
             continue
-        near = get_close_matches(fold(name), BY_FOLDED, n=1, cutoff=0.75 if kind == "a" else 0.85)
-        known = next((known for known in NAMES if near and fold(known) == near[0]), None)
+        known = nearest(name, cutoff=0.75 if kind == "a" else 0.85)
         if known is not None:
             yield f"{match[0]} is no macro. Did you mean {{{known}}}?"
         elif kind == "a":
             yield f"{match[0]} is no macro. A parameter is {{{VARIABLE}{name}}}; the others: {', '.join(shown())}"
+
+
+def nearest(name: str, cutoff: float = 0.85) -> str | None:
+    """The macro that is probably meant by one that is none."""
+    near = get_close_matches(fold(name), BY_FOLDED, n=1, cutoff=cutoff)
+    return next((known for known in NAMES if near and fold(known) == near[0]), None)
+
+
+def problem_of_way(url: str) -> str | None:
+    """What is wrong with the macros of a lander's or offer's address: one that looks misspelt would become nothing, click after click.
+
+    Any other unknown name may be a parameter that an ad passes, so it is let through.
+    """
+    for match in MACRO.finditer(url):
+        name = match["a"] or ""
+        if name and not name[-1].isdigit() and field_of(name) is None and fold(name) not in WAY_NAMES and (meant := nearest(name)):
+            return f"{match[0]} is no macro; did you mean {{{meant}}}? A parameter of the click's address is {{{VARIABLE}{name}}}"
+    return None
 
 
 def shown() -> list[str]:

@@ -9,7 +9,8 @@ Masking is a way of showing. The event log keeps what was received; who may see 
 import re
 from typing import Final, NamedTuple
 
-EMAIL: Final = r"([A-Za-z0-9])[A-Za-z0-9._%+\-]*@([A-Za-z0-9\-]+\.)"
+_NO_PART: Final = r"""\x00-\x20@"`<>()\[\]{},;:=&/?|\\"""  # of an address in any alphabet: what ends it in a sentence or a URL
+EMAIL: Final = rf"([^'{_NO_PART}])[^{_NO_PART}]*@([^{_NO_PART}.]+\.)"
 EMAIL_LEFT: Final = r"\1***@\2"
 
 

@@ -5,10 +5,14 @@ the stages read policies and the console edits entities.
 """
 
 import ipaddress
+import re
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
+
+from schemas import outgoing
+from schemas.problems import ID
 
 SourceKind = Literal["postback", "webhook", "api_call", "integration_script", "one_click_access", "upload", "feed", "referral"]
 KIND_WORDS: dict[str, str] = {
@@ -22,10 +26,13 @@ KIND_WORDS: dict[str, str] = {
     "referral": "Referral",
 }
 """Kind of a source -> what the integration events log calls it (R02, R07)."""
-Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=ID)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 # Masked in repr and logs, in clear in JSON: settings.v1 must be able to give it back to the roles that check signatures.
 Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str, when_used="json")]
+
+
+_DOMAIN = re.compile(r"[^@\s/]+\.[^@\s/]+")
 
 
 def _web_address(text: str) -> str:
@@ -43,7 +50,27 @@ def _zone(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text))
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise ValueError(f"{text} is an address with a prefix; the network is {ipaddress.ip_network(text, strict=False)}") from error
+        raise
+
+
+def _domain(text: str) -> str:
+    """A domain in lower case: domains have no case, and people copy them from addresses."""
+    domain = text.strip().lower()
+    if not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"{text!r} is no domain; one looks like mailinator.com")
+    return domain
+
+
+def _way(text: str) -> str:
+    problem = outgoing.problem_of_way(text)
+    if problem:
+        raise ValueError(problem)
+    return text
 
 
 def _currency(text: str) -> str:
@@ -53,10 +80,11 @@ def _currency(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_web_address), Field(max_length=4000)]
+WayUrl = Annotated[Url, AfterValidator(_way)]
 Currency = Annotated[str, AfterValidator(_currency)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Network = Annotated[str, AfterValidator(_network)]
-Domain = Annotated[str, Field(max_length=253, pattern=r"^[^@\s/A-Z]+\.[^@\s/A-Z]+$")]
+Domain = Annotated[str, Field(max_length=253), AfterValidator(_domain)]
 Days = Annotated[float, Field(gt=0, le=3650)]
 Seconds = Annotated[float, Field(ge=0, le=315_360_000)]
 
@@ -76,12 +104,15 @@ class AttributionPolicy(Entity):
     ip_matching: bool = Field(default=False, description="match by IP when neither click id nor refId is passed (lower accuracy)")
     min_click_to_conversion_s: Seconds = Field(default=0, description="fraud rule: sooner after the click than this is not counted")
     gmail_aliases: bool = Field(default=False, description="ignore dots and +tag in gmail addresses")
+    ipv6_by_network: bool = Field(
+        default=False, description="an IPv6 address counts as its /64: what is behind changes daily (privacy extensions)"
+    )
 
 
 class AttributionOverrides(Entity):
     """What a source does otherwise than its property; a field that is null or absent stays as the property has it.
 
-    gmail_aliases is the property's alone: its clicks are indexed with it. No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
+    gmail_aliases and ipv6_by_network are the property's alone: its clicks are indexed with them. No limit is the word "unlimited" here: null must survive a round trip through JSON, where set and unset look alike.
     """
 
     window_days: Days | Literal["unlimited"] | None = None
@@ -107,7 +138,7 @@ class FraudPolicy(Entity):
     blocked_email_domains: list[Domain] = Field(
         default_factory=list,
         max_length=1000,
-        description="of the customer's e-mail in clear, subdomains too; lower case, for example mailinator.com",
+        description="of the customer's e-mail in clear, subdomains too; for example mailinator.com",
     )
     blocked_networks: list[Network] = Field(
         default_factory=list, max_length=1000, description="addresses or networks of the customer, as the payload passes it"

@@ -20,15 +20,14 @@ from schemas.entities import (
     Flow,
     Lander,
     Offer,
-    Problem,
     Property,
     Source,
     Token,
     TrafficSource,
     User,
-    problems_of,
 )
 from schemas.policies import Entity
+from schemas.problems import Problem, problems_of
 
 # (entity, field, entity referred to); a field inside a list is written list.field
 REFERENCES = (

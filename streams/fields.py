@@ -67,7 +67,7 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
         event["click_problem"] = click_problem
     event["click_param"] = shape.click_param
     _, _, _, name, status, value, currency, email, phone, external, address, time, _, _ = found
-    _fill_money(event, rules, value, currency)
+    _fill_money(event, rules, value, currency, shape.inside_value)
     _fill_words(event, rules, name, status)
     if shape.tests and _is_test(shape, parameters):
         event["is_test"] = True
@@ -76,7 +76,7 @@ def fill(event: Event, rules: SourceRules, pii_key: bytes) -> None:
         if cause:
             _note(event, "time", time, f"{cause}, the time of receipt was taken")
     if address:
-        event["ip"] = identifiers.ip(address)
+        _fill_ip(event, address)
     if email or phone or external:
         _fill_refs(event, rules, _texts(email, phone, external, shape, parameters), pii_key)
     if rules.fraud is not None:
@@ -117,7 +117,13 @@ def _click(first: str, shape: Shape, parameters: dict[str, str]) -> tuple[str | 
     return (other, None) if other else (None, problem)
 
 
-def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: str | None) -> None:
+def _fill_ip(event: Event, text: str) -> None:
+    event["ip"] = identifiers.ip(text)
+    if event["ip"] is None:
+        _note(event, "ip", text, "is no IP address")
+
+
+def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: str | None, inside: str | None) -> None:
     code = named = currency if currency == rules.currency else money.currency_code(currency)
     if text:
         if code is None:
@@ -128,6 +134,8 @@ def _fill_money(event: Event, rules: SourceRules, text: str | None, currency: st
                 event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, f"{text[:40]!r} is no amount")
             else:
                 _note(event, "value", text, "is no amount, the payload counts as one without")
+    elif inside is not None:
+        event["problem"] = event["problem"] or (UNREADABLE_PAYLOAD, inside)
     event["currency"] = code
     if named is None and currency:
         _note(event, "currency", currency, f"is no currency, {code} was taken" if code else "is no currency")

@@ -6,7 +6,8 @@ hash makes stored keys useless to whoever has a list of e-mail addresses but not
 
 Phone numbers are digits with country code and without `+` (Meta's form). A sender may hash the E.164 form *with* `+` (Google's, TikTok's), and
 one hash holds one form: so a number that is *collected* in clear is found under both (`keys`), which costs one record more for visits with a
-phone number, and conversions nothing. Of two hashes nobody can tell whether they are of one number. E-mail addresses are trimmed and lower-cased; dots and +tag of gmail only count less when the property says so.
+phone number, and conversions nothing. Of two hashes nobody can tell whether they are of one number. An IPv6 address is one of 2^64 of its
+household, and privacy extensions change it daily: a property may let its /64 stand for it (`network`). E-mail addresses are trimmed and lower-cased; dots and +tag of gmail only count less when the property says so.
 """
 
 import ipaddress
@@ -87,6 +88,11 @@ def _unusual_ip(text: str) -> str | None:
     return str(mapped or address)
 
 
+def network(address: str) -> str:
+    """Of a canonical IPv6 address the first address of its /64, which a household keeps while the rest changes daily; any other as it is."""
+    return str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(address)) >> 64 << 64)) if ":" in address else address
+
+
 def normal(kind: str, text: str, gmail_aliases: bool = False) -> str | None:
     """The normalised form of an identifier; None when the text is a placeholder, a macro, empty, or no IP address."""
     if kind == EMAIL and "@" in text:  # no macro has an @
@@ -124,10 +130,14 @@ def _hashed(inner: str, pii_key: bytes) -> str:
 
 
 def keys(kind: str, text: str, pii_key: bytes, gmail_aliases: bool = False) -> list[str]:
-    """The keys under which a collected identifier is found: one, but two of a phone number; none when `text` is no value."""
+    """The keys under which a collected identifier is found: one, but two of a phone number and, with `gmail_aliases`, of an address with
+    dots or +tag; none when `text` is no value.
+    """
     first = key(kind, text, pii_key, gmail_aliases)
     if first is None:
         return []
+    if kind == EMAIL and gmail_aliases:  # a sender that hashes the address as it is written (Meta's form) means the same inbox
+        return list(dict.fromkeys((first, str(key(kind, text, pii_key)))))
     number = normal(kind, text) if kind == PHONE else None
     if number is None or is_hashed(number):
         return [first]

@@ -5,7 +5,8 @@ taken when nothing of that kind can have happened: only strings, integers, boole
 standard library reads the payload again with numbers left as text (4 us), which also takes NaN, control characters and lone surrogates.
 
 What can be read in two ways is read in one, and all of it stays visible:
-- Names that occur twice: the first value that is not empty counts, and name.0, name.1, … list them all (forms and XML, too).
+- Names that occur twice, and lists of plain values: the first value that is not empty counts, and name.0, name.1, … list them all (forms and
+  XML, too).
 - Half a surrogate pair (`\ud800` alone) is no character: the parameter has U+FFFD in its place, the payload its bytes as they came.
 - A list of one object is that object. Several objects, in a list or one behind the other, are several payloads: none of them is judged, and
   the row says where they belong. Read as one, they ended as a sale without a click id, which is true of none of them.
@@ -142,6 +143,8 @@ def flatten(data: Any) -> dict[str, str]:
             if item and item.__class__ in (dict, list):
                 if len(below) < MOST_FIELDS:
                     below.append((path, item))
+                if path and item.__class__ is list and not any(inner.__class__ in (dict, list) for inner in item):
+                    found.setdefault(path, next((text for text in map(_text, item) if text), ""))
             elif path:
                 found.setdefault(path, _text(item))
             if len(found) >= MOST_FIELDS:

@@ -18,6 +18,7 @@ from streams.dedup import Entry
 from streams.finality import LONE
 from streams.home import Held, Home, Homes, split
 from streams.identifiers import key as identifier_key
+from streams.identifiers import network
 from streams.lookups import Answer, identifiers_of, probe, send_probe
 from streams.parse import Parser
 from streams.parse import home as home_name
@@ -126,7 +127,9 @@ class Ledger:
         return entry
 
     def _ip_key(self, event: Event, policy: Policy) -> str | None:
-        return identifier_key("ip", event["ip"], self._pii_key) if policy.ip_matching and event["ip"] else None
+        if not policy.ip_matching or not event["ip"]:
+            return None
+        return identifier_key("ip", network(event["ip"]) if policy.ipv6_by_network else event["ip"], self._pii_key)
 
     def _judge(self, home: Home, out: Outputs) -> None:
         """Fold the home; write rows for what changed, ask what must be asked, keep what may change."""

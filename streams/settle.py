@@ -115,10 +115,12 @@ def _missed(event: Event, kind: str | None) -> tuple[str, str | None]:
     """(reason, detail) of a conversion that found no click, by what it was looked for with (rule 7)."""
     if event["is_test"]:
         return reasons.TEST_DATA, None
+    if event["type"] == reasons.REFERRAL_KIND:  # whoever buys without a member's link is a customer, and nothing is wrong (R11)
+        return reasons.INVALID_MEMBER_LINK, None
     if kind is None:
         return reasons.NO_CLICK_ID, event["click_param"]
     if kind == CLICK_ID:
-        return (reasons.INVALID_MEMBER_LINK if event["type"] == reasons.REFERRAL_KIND else reasons.UNKNOWN_CLICK_ID), None
+        return reasons.UNKNOWN_CLICK_ID, None
     if kind == IP:
         return reasons.NO_IP_MATCH, None
     return reasons.CANT_FIND_REFID, event["ref_text"]

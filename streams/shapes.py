@@ -17,7 +17,8 @@ ABSENT = -1  # the position of a field that no parameter has: fields.py puts a N
 SHAPE_LIMIT = 512  # shapes kept per source: a sender that makes up names must not fill the memory
 NAMES_LIMIT = 32_768  # names in all of them; an order of Shopify's has 300, and matching those costs 150 us
 
-CLICK_ID, EXTERNAL_ID, TEST = FIELDS.index("click_id"), FIELDS.index("external_id"), FIELDS.index("test")
+CLICK_ID, EXTERNAL_ID, TEST, VALUE = (FIELDS.index(name) for name in ("click_id", "external_id", "test", "value"))
+MOST_NAMED = 5
 
 
 class Alternatives(NamedTuple):
@@ -44,6 +45,7 @@ class Shape(NamedTuple):
     click_param: str  # as "No click id value passed" quotes it: the parameter of the payload, else the first of the mapping
     externals: tuple[Get, ...]
     tests: tuple[tuple[Get, bool], ...]  # (flag, the value that means test)
+    inside_value: str | None  # why the amount is not where the mapping looks: there is an object
 
 
 class Lookup:
@@ -85,6 +87,7 @@ class Lookup:
             click_param=first_click or self._addresses[CLICK_ID][0].text.removeprefix(CONSTANT),
             externals=tuple(found.get for found in fields[EXTERNAL_ID]),
             tests=tuple((get, not address.is_negated) for address in self._addresses[TEST] for get in getters(address, folded)),
+            inside_value=_inside(self._addresses[VALUE], names),
         )
 
 
@@ -101,6 +104,15 @@ def _candidates(addresses: tuple[Address, ...], folded: dict[str, list[str]]) ->
             for name in sorted(folded.get(fold(address.base), ()), key=lambda name, address=address: name != address.base):
                 found.setdefault(name, Candidate(name, itemgetter(name)))
     return list(found.values())
+
+
+def _inside(addresses: tuple[Address, ...], names: tuple[str, ...]) -> str | None:
+    """Say that an address names an object, with what is in it: `{"amount": {"value": 5}}` is no amount until the mapping says amount.value."""
+    for address in addresses:
+        below = [name for name in names if fold(name).startswith(f"{fold(address.base)}.")]
+        if below and not address.is_constant:
+            return f"{address.base} is an object; the mapping must name one of {', '.join(below[:MOST_NAMED])}"
+    return None
 
 
 def _alternatives(fields: list[list[Candidate]], addresses: tuple[tuple[Address, ...], ...]) -> Iterator[Alternatives]:

@@ -116,7 +116,7 @@ def _offset(name: str) -> tzinfo | None:
 def _by_format(text: str, form: str, zone: tzinfo) -> int | None:
     try:
         return _ms(datetime.strptime(text, form), zone)  # noqa: DTZ007 - the zone is added by _ms
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, re.error):  # re.error: a part twice, in settings stored before that was refused
         return None
 
 

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from schemas.entities import ENTITY_MODELS, Property, Source, problems_of
+from schemas.entities import ENTITY_MODELS, Property, Source
 from schemas.mapping import STATUS_WORDS
 from schemas.policies import AttributionPolicy, Entity
+from schemas.problems import problems_of
 from streams import fraud, sealed
 from streams.shapes import Lookup
 
@@ -44,6 +45,7 @@ class Policy(NamedTuple):
     ip_matching: bool
     min_click_to_conversion_ms: int
     gmail_aliases: bool
+    ipv6_by_network: bool
 
 
 class SourceRules:
@@ -166,4 +168,5 @@ def _policy(policy: AttributionPolicy) -> Policy:
         ip_matching=policy.ip_matching,
         min_click_to_conversion_ms=int(policy.min_click_to_conversion_s * 1000),
         gmail_aliases=policy.gmail_aliases,
+        ipv6_by_network=policy.ipv6_by_network,
     )

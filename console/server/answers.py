@@ -35,7 +35,7 @@ REFUSALS = {
     "in_use": Words(409, "Something else refers to it.", "Change that first."),
     "precondition_failed": Words(412, "It is not the version that If-Match names any more.", "Load it again, then make your change anew."),
     "too_large": Words(413, "The body is larger than this route takes.", "Send less."),
-    "invalid": Words(422, "It is not valid.", "The place and the reason are named."),
+    "invalid": Words(422, "It is not valid.", "Mend what is named, then send it again."),
     "too_much": Words(422, "The question needs more than it may take.", "Ask for a shorter time range, or for fewer rows."),
     "rate_limited": Words(429, "Too many requests.", "Wait as long as Retry-After says."),
     "broken": Words(500, "This is a fault of ours.", "The console's log has the details."),

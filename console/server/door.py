@@ -22,7 +22,7 @@ from console.server.metrics import ANSWER_SECONDS, REQUESTS
 from console.server.route import FLAGS, Ask, Parameter, Route
 from console.server.viewer import NOBODY, Viewer
 from console.warehouse import QueryRefused
-from schemas.entities import problems_of
+from schemas.problems import problems_of
 from streams.runtime import logs
 from streams.runtime.errors import BadSettings, ClicktrailError, Unavailable, near_match
 

@@ -14,7 +14,8 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from schemas.entities import Property, problems_of
+from schemas.entities import Property
+from schemas.problems import problems_of
 from streams.ingest import metrics
 from streams.ingest.answers import Refused, json_response
 from streams.ingest.body import Reader

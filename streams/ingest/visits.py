@@ -4,7 +4,6 @@ Identifiers are hashed here, with the key that only our processes have: an e-mai
 the visitor is the connection's, never what a page says, and device, country and language are read from what the browser sends.
 """
 
-import ipaddress
 import re
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,7 +29,7 @@ def visit_of(context: Context, arrival: Arrival, site: Property, seen: TagEvent)
     user_agent = seen.user_agent or arrival.request.headers.get("User-Agent") or ""
     device = device_of(user_agent)
     now_ms = arrival.now_ms
-    ip = _canonical(arrival.ip(context.trusted_proxies))
+    ip = identifiers.ip(arrival.ip(context.trusted_proxies))
     visit = Visit(
         visit_id=given(seen.visit_id) or new_id(now_ms),
         kind=seen.kind,
@@ -76,7 +75,7 @@ def _identifiers(seen: Person, ip: str | None, site: Property, pii_key: bytes) -
         (identifiers.EMAIL, seen.email),
         (identifiers.PHONE, seen.phone),
         (identifiers.EXTERNAL_ID, seen.external_id),
-        (identifiers.IP, [ip] if ip else []),
+        (identifiers.IP, [identifiers.network(ip) if site.attribution.ipv6_by_network else ip] if ip else []),
     )
     for kind, values in by_kind:
         for value in values:
@@ -111,12 +110,3 @@ def _split_query(url: str) -> str:
         return urlsplit(url).query
     except ValueError:
         return ""
-
-
-def _canonical(ip: str) -> str | None:
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)

@@ -16,7 +16,7 @@ import yaml
 
 from schemas import workspace as workspace_file
 from schemas.event import CONTENT_TYPE, METHOD, QUERY
-from streams.identifiers import keys
+from streams.identifiers import keys, network
 from streams.runtime.memory import Memory
 from streams.workspace import Workspace
 from tests.senders import clickbank
@@ -77,8 +77,9 @@ def visit(workspace, click_id=None, at="", property="shop", received=None, campa
     site = workspace.get("property", property)
 
     def hashed(person):
-        aliases = site.attribution.gmail_aliases
-        return [(kind, found) for kind in KINDS if kind in person for found in keys(kind, person[kind], PII, aliases)]
+        aliases, by_network = site.attribution.gmail_aliases, site.attribution.ipv6_by_network
+        said = {kind: network(person[kind]) if kind == "ip" and by_network else person[kind] for kind in KINDS if kind in person}
+        return [(kind, found) for kind, text in said.items() for found in keys(kind, text, PII, aliases)]
 
     return {
         "visit_id": f"v{ms(at)}", "kind": "click", "account_id": site.account_id, "property_id": site.id, "click_id": click_id,

@@ -43,30 +43,61 @@ def judge(payloads, clicks, sources, policies):
     """Payloads of all homes in log order -> [(status, reason, click id, index of the original or parent, value)].
 
     `sources`: source -> (dedup mode, dedup window in ms or None); `policies`: property -> window and soonest time after a click in ms, model,
-    fallback, IP matching; a payload's `u` is when it was received.
+    fallback, IP matching; a payload's `u` is when it was received, its `ref` the order that it names beside its own transaction id.
     """
-    rows = [None] * len(payloads)
+    rows = {}
     clicks = bound(clicks)
+    homes = {}
+    for at, p in enumerate(payloads):
+        homes.setdefault(home(p, sources), {})[at] = p
+    for members in homes.values():
+        found = in_log_order(members, clicks, sources, policies, None)
+        adopter = next((at for at, row in found.items() if row and row[0] == "ok" and is_parent(members[at], policies)), None)
+        if ORPHAN in found.values() and adopter is not None:
+            found = in_log_order(members, clicks, sources, policies, adopter)
+        for at, p in members.items():
+            rows[at] = found[at] or taken_back(at, p, members, found, sources)
+    return [(*rows[at], worth(at, payloads, rows, sources)) for at in range(len(payloads))]
+
+
+ORPHAN = ("error", "cant_find_event", None, None)
+
+
+def in_log_order(members, clicks, sources, policies, adopter):
+    """The rows of a home but those of refunds (None): each sees what was recorded before it. `adopter`: the parent of those without one."""
     first = {}  # identity -> index of the recorded conversion whose window is the latest
-    recorded = []
-    for at, p in enumerate(payloads):
-        rows[at] = first_look(p, at, payloads, clicks, policies[p["property"]], first, sources)
-        if rows[at] and rows[at][0] == "ok":
-            recorded.append(at)
-    for at, p in enumerate(payloads):
-        if rows[at] is None:
-            parents = [j for j in recorded if place(payloads[j], sources) == place(p, sources)]
-            before = [j for j in parents if j < at]
-            same = [j for j in before if payloads[j]["name"] == p["name"]]
-            parent = (same or before or parents or [None])[0]
-            orphan = ("discarded", "test_data", p.get("cid"), None) if p["test"] else ("error", "cant_find_event", p.get("cid"), None)
-            rows[at] = orphan if parent is None else ("discarded", "wrong_status", rows[parent][2], parent)
-    return [(*row, worth(at, payloads, rows, sources)) for at, row in enumerate(rows)]
+    rows = {}
+    for at, p in members.items():
+        rows[at] = first_look(p, at, members, rows, clicks, policies, first, sources, adopter)
+    return rows
 
 
-def place(p, sources):
-    """What must be the same for two payloads to be about the same sale."""
-    return p["property"], customer(p, sources), p["tx"], p["test"]
+def taken_back(at, p, members, rows, sources):
+    """A refund: linked to the nearest of what was recorded - before it, of its own transaction, of its name, the first."""
+    found = [j for j, row in rows.items() if row and row[0] == "ok" and members[j]["test"] == p["test"]]
+    if customer(p, sources):
+        found = [j for j in found if members[j]["tx"] == p["tx"]]
+    if not found:
+        return ("discarded", "test_data", p.get("cid"), None) if p["test"] else ("error", "cant_find_event", p.get("cid"), None)
+
+    def far(j):
+        if j > at:
+            return True, 0, False, j
+        mine, its = own(p), own(members[j])
+        return False, 0 if mine == its else 1 if its is None else 2, members[j]["name"] != p["name"], j
+
+    parent = min(found, key=far)
+    return ("discarded", "wrong_status", rows[parent][2], parent)
+
+
+def home(p, sources):
+    """Where two payloads that may be about the same sale meet: the customer, else the order that it names, else its own transaction."""
+    return p["property"], customer(p, sources), None if customer(p, sources) else p["ref"] or p["tx"]
+
+
+def own(p):
+    """The transaction id of a payload that names another one as its order."""
+    return p["tx"] if p["ref"] not in (None, p["tx"]) else None
 
 
 def customer(p, sources):
@@ -74,35 +105,67 @@ def customer(p, sources):
     return p["email"] if sources[p["source"]][0] == "refer" else None
 
 
-def first_look(p, at, payloads, clicks, policy, first, sources):
+def is_by_reference(p, policies):
+    """Whether a payload has nothing but the order that it names."""
+    return p["ref"] is not None and not (has_id(p) or (policies[p["property"]]["ip"] and p.get("ip")))
+
+
+def is_parent(p, policies):
+    return not p["test"] and not is_by_reference(p, policies)
+
+
+def first_look(p, at, members, rows, clicks, policies, first, sources, adopter):
     if p["status"] == "refunded" and not (p["test"] and not has_id(p)):
         return None  # judged beside its parent, when all parents are known
-    click, how = find_click(p, clicks, policy)
+    click, how = find_click(p, clicks, policies[p["property"]])
     if p["test"] and not (click and has_id(p)):  # an address alone is no tracking parameter
         return ("discarded", "test_data", p.get("cid"), None)
     if p["status"] == "pending":
         return ("discarded", "wrong_status", click if p["test"] else p.get("cid"), None)
     if p["name"] == "AddToCart":
         return ("discarded", "filtered_event", click if p["test"] else p.get("cid"), None)
-    identity = at if sources[p["source"]][0] == "create" else (*place(p, sources), p["name"])
+    identity = at if sources[p["source"]][0] == "create" else identity_of(p)
     original = first.get(identity)
     if original is not None:
-        span = sources[payloads[original]["source"]][1]
-        if span is None or p["u"] - payloads[original]["u"] <= span:
+        span = sources[members[original]["source"]][1]
+        if span is None or p["u"] - members[original]["u"] <= span:
             return ("deduplicated", "duplicate", p.get("cid"), original)
-    referral = customer(p, sources) and (p["property"], customer(p, sources), p["name"], p["test"])
+    referral = customer(p, sources) and (p["name"], p["test"])
     if referral in first:
         return ("discarded", "fraud_rule", p.get("cid"), first[referral])
+    parents = [j for j, row in rows.items() if row and row[0] == "ok" and is_parent(members[j], policies)]
+    if is_by_reference(p, policies):
+        return by_reference(p, at, members, rows, parents, first, identity, adopter, clicks, policies)
     if click is None:
         return ("error", how, p.get("cid"), None)
-    if p["time"] - next(c["time"] for c in clicks if c["id"] == click) < policy["least"]:
+    if p["time"] - next(c["time"] for c in clicks if c["id"] == click) < policies[p["property"]]["least"]:
         return ("discarded", "fraud_rule", click, None)
     if sources[p["source"]][0] == "refer" and p["email"] and p["email"] == next(c["owner"] for c in clicks if c["id"] == click):
         return ("discarded", "fraud_rule", click, None)
     first[identity] = at
     if referral:
         first[referral] = at
-    return ("ok", "recorded", click, None)
+    orders = [j for j in parents if own(members[j]) is None] if own(p) else []
+    return ("ok", "recorded", click, (orders or [None])[0])
+
+
+def identity_of(p):
+    return p["test"], p["tx"], p["name"]
+
+
+def by_reference(p, at, members, rows, parents, first, identity, adopter, clicks, policies):
+    """Known by its order alone: recorded with the nearest sale before it, else with the first of all, but never with itself."""
+    if parents:
+        rank = lambda j: (0 if own(members[j]) == own(p) else 1 if own(members[j]) is None else 2, members[j]["name"] != p["name"], j)  # noqa: E731
+        parent = min(parents, key=rank)
+        click = rows[parent][2]
+    elif adopter is not None and adopter > at and (identity == at or identity_of(members[adopter]) != identity_of(p)):
+        parent = adopter
+        click = find_click(members[parent], clicks, policies[p["property"]])[0]
+    else:
+        return ORPHAN
+    first[identity] = at
+    return ("ok", "recorded", click, parent)
 
 
 def worth(at, payloads, rows, sources):
@@ -113,7 +176,7 @@ def worth(at, payloads, rows, sources):
         return own["value"]
     said = lambda p: {name: value for name, value in p.items() if name != "u"}  # noqa: E731
     value, seen = own["value"], [said(own)]
-    for p, row in zip(payloads, rows, strict=True):
+    for p, row in zip(payloads, (rows[j] for j in range(len(payloads))), strict=True):
         if row[0] == "deduplicated" and row[3] == at and p["source"] == own["source"] and said(p) not in seen:
             seen.append(said(p))
             value = value + p["value"] if mode == "add_value" else p["value"]

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from schemas import workspace
 from schemas.addresses import fold
-from schemas.entities import ENTITY_MODELS, Source, problems_of
+from schemas.entities import ENTITY_MODELS, Source
 from schemas.mapping import DEFAULTS, Mapping
+from schemas.problems import problems_of
 from schemas.workspace import SECTIONS, WorkspaceFile, WorkspaceRefused
 
 GOOD = """
@@ -71,15 +72,24 @@ def test_secrets_are_masked_but_stored():
          "sources.0.dedup: mode edit needs transaction_window_days: a conversion can't be kept open for ever"),
         ("properties: [{id: p, name: P}]\nsources: [{id: s, name: S, kind: feed, property_id: p, dedup: {mode: sum}}]",
          "sources.0.dedup.mode: Input should be 'ignore', 'add_value', 'edit' or 'create'"),
-        ("properties: [{id: 'a b', name: P}]", "properties.0.id: String should match pattern"),
-        ("properties: [{id: p, name: P, colour: red}]", "properties.0.colour: Extra inputs are not permitted"),
+        ("properties: [{id: 'a b', name: P}]", "properties.0.id: 'a b' is no id: it has letters, digits"),
+        ("properties: [{id: p, name: P, colour: red}]", "properties.0.colour: there is no setting of this name; there are account_id, attribution, id, name"),
         ("properties: [{id: p, name: P, attribution: {window_days: '30'}}]", "properties.0.attribution.window_days: Input should be a valid number"),
         ("offers: [{id: o, name: O, url: 'javascript:x'}]", "offers.0.url: 'javascript:x' is no web address"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, timezone: Mars}]", "sources.0.timezone: 'Mars' is no time zone"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, default_currency: usd}]", "sources.0.default_currency: 'usd' is no currency"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, allow_ips: [10.0.0.300]}]", "sources.0.allow_ips.0: '10.0.0.300' does not appear"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, auth: {kind: magic}}]", "sources.0.auth: Input tag 'magic'"),
-        ("users: [{id: u, name: U, email: nobody}]", "users.0.email: String should match pattern"),
+        ("users: [{id: u, name: U, email: nobody}]", "users.0.email: 'nobody' is no e-mail address"),
+        ("properties: [{id: p, name: P, attribution: {window: 30}}]", "properties.0.attribution.window: there is no setting of this name; did you mean window_days?"),
+        ("sources: [{id: s, name: S, kind: feed, property_id: p, mapping: {clickid: cid}}]", "sources.0.mapping.clickid: there is no setting of this name; did you mean click_id?"),
+        ("sources: [{id: s, name: S, kind: feed, property_id: p, auth: {kind: token, tokn: x}}]", "sources.0.auth.token.tokn: there is no setting of this name; did you mean token?"),
+        ("flows: [{id: f, name: F, paths: [{offer: o}]}]", "flows.0.paths.0.offer: there is no setting of this name; did you mean offer_id?"),
+        ("sources: [{id: s, name: S, kind: feed, property_id: p, attribution: {window_days: unlimitd}}]", "sources.0.attribution.window_days: Input should be 'unlimited'"),
+        ("sources: [{id: s, name: S, kind: feed, property_id: p, fraud: {blocked_networks: [10.0.0.1/8]}}]", "sources.0.fraud.blocked_networks.0: 10.0.0.1/8 is an address with a prefix; the network is 10.0.0.0/8"),
+        ("sources: [{id: s, name: S, kind: feed, property_id: p, fraud: {blocked_email_domains: ['@x.example']}}]", "blocked_email_domains.0: '@x.example' is no domain"),
+        ("offers: [{id: o, name: O, url: 'https://x.example/?s={clckid}'}]", "offers.0.url: {clckid} is no macro; did you mean {click_id}? A parameter of the click's address is {var:clckid}"),
+        ("destinations: [{id: d, name: D, url: 'https://x.example/?s={foo}'}]", "destinations.0: url: {foo} is no macro"),
         ("properties: [", "line 1, column 14: expected the node content"),
         ("- 1", "file: it holds a list; a workspace is lists by their names"),
     ],
@@ -112,8 +122,17 @@ def test_all_problems_are_named_at_once():
         ({"events": {"Sale": "Purchase", "sale ": "Lead"}}, "events: 'Sale' and 'sale ' are the same word"),
         ({"statuses": {"ok": "fine"}}, "statuses.ok: Input should be 'approved'"),
         ({"default_status": "sale"}, "default_status: Input should be"),
+        ({"events": {}}, "events: it maps nothing, so nothing would be tracked; leave it out to track every name"),
+        ({"email": "=abc"}, "email: '=abc' would be the same for every payload"),
+        (
+            {"transaction_id": ["order_id", "=x"]},
+            "transaction_id: '=x' would be the same for every payload; a constant makes sense for click_id, currency",
+        ),
+        ({"date_formats": ["%d/%d/%Y"]}, "date_formats.0: '%d/%d/%Y' is no date format: it names %d twice"),
+        ({"date_formats": ["%Y-%Q"]}, "date_formats.0: '%Y-%Q' is no date format: 'Q' is a bad directive in format '%Y-%Q'"),
+        ({"date_formats": ["%Y-%"]}, "date_formats.0: '%Y-%' is no date format: stray %"),
         ({"date_formats": ["yyyy-MM-dd"]}, "date_formats.0: 'yyyy-MM-dd' is no date format"),
-        ({"clickid": ["cid"]}, "clickid: Extra inputs are not permitted"),
+        ({"clickid": ["cid"]}, "clickid: there is no setting of this name; did you mean click_id?"),
         ({"minor_units": "yes"}, "minor_units: Input should be a valid boolean"),
     ],
 )

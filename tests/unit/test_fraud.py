@@ -65,7 +65,6 @@ def test_blocked_networks(ip, network):
     "policy",
     [
         {"blocked_email_domains": ["@mailinator.com"]},
-        {"blocked_email_domains": ["Mailinator.com"]},
         {"blocked_email_domains": ["localhost"]},
         {"blocked_networks": ["203.0.113.7/24"]},
         {"blocked_networks": ["everybody"]},
@@ -77,6 +76,13 @@ def test_blocked_networks(ip, network):
 def test_broken_policies_are_refused_at_save(policy):
     with pytest.raises(ValueError, match="fraud"):
         Source.model_validate({"id": "s", "name": "S", "kind": "referral", "property_id": "p", "fraud": policy})
+
+
+def test_a_blocked_domain_is_kept_in_lower_case():
+    source = Source.model_validate(
+        {"id": "s", "name": "S", "kind": "referral", "property_id": "p", "fraud": {"blocked_email_domains": [" Mailinator.COM "]}}
+    )
+    assert source.fraud.blocked_email_domains == ["mailinator.com"]
 
 
 def hit(click="K", m="click_id", **more):
@@ -170,7 +176,7 @@ def test_the_owner_of_a_link_is_hashed_at_the_door():
     """The visit that makes a member's link known says whose it is, in the form in which a customer's identifiers are compared."""
     context = SimpleNamespace(pii_key=PII, trusted_proxies=(), country_of=lambda _: None)
     arrival = SimpleNamespace(request=SimpleNamespace(headers={}), now_ms=1_790_000_000_000, ip=lambda _: "192.0.2.1")
-    site = SimpleNamespace(id="p1", account_id="acme", attribution=SimpleNamespace(gmail_aliases=False))
+    site = SimpleNamespace(id="p1", account_id="acme", attribution=SimpleNamespace(gmail_aliases=False, ipv6_by_network=False))
     seen = TagEvent.model_validate({"click_id": "mem001", "member": {"email": "Mia@Example.com", "external_id": 7, "name": "Mia"}})
     visit = visit_of(context, arrival, site, seen)
     assert visit["owner"] == [("email", key("email", "mia@example.com", PII)), ("external_id", key("external_id", "7", PII))]

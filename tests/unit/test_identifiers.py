@@ -73,6 +73,23 @@ def test_gmail_aliases_are_a_switch():
     assert key(EMAIL, "j.d+x@example.com", SECRET, gmail_aliases=True) == key(EMAIL, "j.d+x@example.com", SECRET)
 
 
+def test_a_collected_gmail_address_is_found_under_the_hash_of_either_form():
+    """3-trade section 6: Google leaves out dots and +tag before it hashes, Meta does not."""
+    found = keys(EMAIL, "Jane.Doe+x@gmail.com", SECRET, gmail_aliases=True)
+    assert found == [key(EMAIL, text, SECRET) for text in ("janedoe@gmail.com", "jane.doe+x@gmail.com")]
+    assert len(keys(EMAIL, "janedoe@gmail.com", SECRET, gmail_aliases=True)) == 1
+    assert keys(EMAIL, "Jane.Doe+x@gmail.com", SECRET) == [key(EMAIL, "jane.doe+x@gmail.com", SECRET)]
+
+
+@pytest.mark.parametrize(
+    ("address", "first"),
+    [("2001:db8:1:2:aaaa::1", "2001:db8:1:2::"), ("2001:db8::1", "2001:db8::"), ("::1", "::"), ("192.0.2.1", "192.0.2.1")],
+)
+def test_the_network_of_an_address(address, first):
+    """A36: the /64 of IPv6 as an option of 3-trade section 6."""
+    assert identifiers.network(address) == first
+
+
 def test_keys_are_keyed_and_say_nothing():
     found = key(EMAIL, "jane@example.com", SECRET)
     assert re.fullmatch(r"[0-9a-f]{32}", found)

@@ -65,7 +65,7 @@ def test_a_whole_event():
         original_status="approved", value="12.5", currency="EUR", transaction_id="T1", reference=None, click_id="c1", click_param="cid",
         click_problem=None, refs=[("email", key("email", "jane@example.com", SECRET))], ref_text="Jane@Example.com", ip="10.0.0.1",
         is_test=False, problem=None,
-        parameters={**OK, "currency": "eur", "ip": "::ffff:10.0.0.1", "email": " Jane@Example.com", "ts": "1763910000", "extra.a.0": "1.1"},
+        parameters={**OK, "currency": "eur", "ip": "::ffff:10.0.0.1", "email": " Jane@Example.com", "ts": "1763910000", "extra.a": "1.1", "extra.a.0": "1.1"},
         payload=value.decode(), payload_sha256=sha256(value).hexdigest(), fingerprint=sha256(value).hexdigest(), topic="clicktrail.payloads.v1", partition=3, offset=41,
     )  # fmt: skip
 

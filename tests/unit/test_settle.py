@@ -44,7 +44,9 @@ def missed(kind, why="never_seen", detail=None):
         ({}, missed("click_id"), ("unknown_click_id", None, "never_seen")),
         ({}, missed("click_id", "window_expired", "by 2 d"), ("unknown_click_id", None, "window_expired")),
         ({"type": "referral"}, missed("click_id"), ("invalid_member_link", None, "never_seen")),  # rule 1
-        ({"type": "referral", "ref_text": "a@x"}, missed("email"), ("cant_find_refid", "a@x", "never_seen")),
+        ({"type": "referral", "ref_text": "a@x"}, missed("email"), ("invalid_member_link", None, "never_seen")),
+        ({"type": "referral"}, {}, ("invalid_member_link", None, "no_identifier")),
+        ({"type": "referral", "click_problem": "macro_unexpanded"}, {}, ("invalid_member_link", None, "macro_unexpanded")),
         ({"is_test": True}, missed("click_id"), ("test_data", None, "never_seen")),
         ({"is_test": True, "type": "referral"}, missed("email"), ("test_data", None, "never_seen")),
         ({"ref_text": "a@x"}, missed("email", "other_property", "p2"), ("cant_find_refid", "a@x", "other_property")),

@@ -35,6 +35,12 @@ def test_formats_of_the_mapping_go_first():
     assert times.event_ms("05/11/2025", RECEIVED, formats=("%d/%m/%Y",)) == (1762300800000, None)
 
 
+@pytest.mark.parametrize("form", ["%d/%d/%Y", "%Y-%Q", "%"])
+def test_a_format_that_is_none_matches_nothing(form):
+    """Such settings are refused when they are saved; stored before that, they must not break the stage that meets them."""
+    assert times.event_ms("2025-11-23T15:00:00Z", RECEIVED, formats=(form,)) == (AT, None)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -56,7 +56,7 @@ def test_policy_of_the_source_goes_over_the_property_s():
         ("property", "shop", {**PROPERTY, "attribution": {"model": "first_click", "gmail_aliases": True}}), ("source", "net", source)
     )
     policy = made.source("net", 1).policies["shop"]
-    assert policy == (None, "first_click", False, True, 1500, True)
+    assert policy == (None, "first_click", False, True, 1500, True, False)
 
 
 def test_policy_survives_a_round_trip_through_json():
