@@ -9,7 +9,7 @@ statement: they are server-side parameters.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -142,6 +142,11 @@ DEAD_LETTERS: Filters = (
     Filter("error", "error", "a class of errors"),
     *times("failed_at"),
 )
+
+
+def words_like(name: str) -> Callable[[str], list[str]]:
+    """Return what a shell completes the beginning of a word of the event log's filter to."""
+    return lambda incomplete: [word for word in named(EVENTS, name).shown_words if word.startswith(incomplete)]
 
 
 def where(filters: Filters, given: Mapping[str, str | list[str]]) -> tuple[str, Values]:

@@ -94,13 +94,16 @@ async def _nobody_writes(settings: Settings) -> None:
 
 
 def compared(settings: Settings, into: str) -> list[Compared]:
-    """Return each table's rows in both databases: whole rows are compared, by a hash over all columns."""
+    """Return each table's rows in both databases: whole rows are compared, by a hash over all columns.
+
+    Of a tuple, because a hash of several arguments is NULL as soon as one of them is, and NULL is never "not in".
+    """
     house, asked = Warehouse(settings), []
     old, new = settings.clickhouse.database, into
     for table in TABLES:
         counts: dict[str, Any] = house.one(
             f"SELECT (SELECT count() FROM {old}.{table.name}) AS rows, (SELECT count() FROM {new}.{table.name}) AS rebuilt, "
-            f"(SELECT count() FROM {old}.{table.name} WHERE cityHash64(*) GLOBAL NOT IN (SELECT cityHash64(*) FROM {new}.{table.name})) AS missing"
+            f"(SELECT count() FROM {old}.{table.name} WHERE cityHash64(tuple(*)) GLOBAL NOT IN (SELECT cityHash64(tuple(*)) FROM {new}.{table.name})) AS missing"
         ) or {}  # fmt: skip
         asked.append(Compared(table.name, counts["rows"], counts["rebuilt"], counts["missing"]))
     return asked

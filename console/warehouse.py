@@ -6,7 +6,7 @@ a statement that ClickHouse refuses is exit code 2: scripts treat the two differ
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import orjson
 from clickhouse_connect import get_client
@@ -75,6 +75,14 @@ class Warehouse:
             return Answer(client.raw_stream(statement, dict(parameters), {**READ_ONLY, **settings}, output_format))
 
         return self._guarded(ask)
+
+    def command(self, statement: str) -> None:
+        """Run a statement that is no question; nothing that a person wrote comes here."""
+        self._guarded(lambda client: client.command(statement))
+
+    def insert(self, table: str, columns: list[str], content: IO[bytes], input_format: str) -> None:
+        """Write a file of one of ClickHouse's formats into a table, piece by piece."""
+        self._guarded(lambda client: client.raw_insert(table, columns, content, fmt=input_format))
 
     def is_there(self) -> bool:
         """Say whether ClickHouse answers."""

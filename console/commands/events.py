@@ -64,21 +64,29 @@ def line(row: dict[str, Any]) -> Text:
 
 
 def tail(
-    status: Annotated[str, typer.Option(help="ok, discarded, deduplicated or error.")] = "",
-    view_status: Annotated[str, typer.Option(help="success, info or failure: Referral Rock's three words.")] = "",
-    reason: Annotated[str, typer.Option(help="A reason's code.")] = "",
+    status: Annotated[str, typer.Option(help="ok, discarded, deduplicated or error.", autocompletion=filters.words_like("status"))] = "",
+    view_status: Annotated[
+        str, typer.Option(help="success, info or failure: Referral Rock's three words.", autocompletion=filters.words_like("view_status"))
+    ] = "",
+    reason: Annotated[str, typer.Option(help="A reason's code.", autocompletion=filters.words_like("reason"))] = "",
     source: Annotated[str, typer.Option(help="A source's id.")] = "",
-    type_: Annotated[str, typer.Option("--type", help="The kind of source.")] = "",
+    type_: Annotated[str, typer.Option("--type", help="The kind of source.", autocompletion=filters.words_like("type"))] = "",
     campaign: Annotated[str, typer.Option(help="A campaign's id.")] = "",
     traffic_source: Annotated[str, typer.Option(help="A traffic source's id.")] = "",
     property_: Annotated[str, typer.Option("--property", help="A property's id.")] = "",
     search: Annotated[str, typer.Option("--search", "-q", help="An id, whole, or its beginning and *.")] = "",
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many earlier rows to begin with.")] = 10,
     follow_: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for new rows.")] = True,
-    style: Annotated[Literal["compact", "json"], typer.Option("--output", help="One line each, for people or for programs.")] = "compact",
+    style: Annotated[
+        Literal["interactive", "compact", "json", ""],
+        typer.Option(
+            "--output", help="interactive (keys, the default on a terminal), compact (a line each, the default elsewhere) or json."
+        ),
+    ] = "",
     as_json: output.AsJson = False,
 ) -> None:
-    """Show verdicts as they fall."""
+    """Show verdicts as they fall. On a terminal keys choose, explain, open, copy and resend them; any key that is none lists them."""
+    from console.commands import watch
     from console.warehouse import Warehouse
     from streams.runtime import probes
 
@@ -86,6 +94,8 @@ def tail(
         "status": status, "view_status": view_status, "reason": reason, "source": source, "type": type_, "campaign": campaign,
         "traffic_source": traffic_source, "property": property_, "q": search,
     }  # fmt: skip
+    if style == "interactive" and not watch.is_possible():
+        raise BadSettings("There is no terminal to be interactive on.", "Leave --output away, or take compact or json.")
     filters.where(filters.EVENTS, given)  # a word that does not exist is said before anybody is asked
     console, settings = output.stdout(), context.load()
     warehouse = Warehouse(settings)
@@ -97,6 +107,9 @@ def tail(
         return warehouse.rows(statement, parameters)
 
     try:
+        if style == "interactive" or (not style and follow_ and not as_json and watch.is_possible()):
+            watch.watch(settings, ask, given, last)
+            return
         for row in follow(ask, given, last, is_following=follow_):
             if as_json or style == "json":
                 print(output.dumps(row, is_line=True), flush=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from console import context, output
+from console import context, filters, output
 from streams.runtime.errors import BadSettings
 
 
@@ -18,9 +18,9 @@ def export(
     ] = "events",
     form: Annotated[Literal["csv", "parquet", "ndjson", ""], typer.Option("--format", help="csv unless --json is given.")] = "",
     to: Annotated[str, typer.Option("--output", "-o", help="A file; without it, stdout.")] = "",
-    status: Annotated[str, typer.Option(help="ok, discarded, deduplicated or error.")] = "",
-    view_status: Annotated[str, typer.Option(help="success, info or failure.")] = "",
-    reason: Annotated[str, typer.Option(help="A reason's code.")] = "",
+    status: Annotated[str, typer.Option(help="ok, discarded, deduplicated or error.", autocompletion=filters.words_like("status"))] = "",
+    view_status: Annotated[str, typer.Option(help="success, info or failure.", autocompletion=filters.words_like("view_status"))] = "",
+    reason: Annotated[str, typer.Option(help="A reason's code.", autocompletion=filters.words_like("reason"))] = "",
     source: Annotated[str, typer.Option(help="A source's id.")] = "",
     type_: Annotated[str, typer.Option("--type", help="The kind of source, or of visit.")] = "",
     event_type: Annotated[str, typer.Option(help="Visits, Clicks or Conversions.")] = "",
