@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 
+import orjson
 import pytest
 
 from deploy.observe import CLICKHOUSE, DASHBOARDS, PROMETHEUS, RULES
@@ -11,6 +12,7 @@ from deploy.observe.files import files
 from sinks import migrations
 from sinks.queries import recipes
 from streams.runtime.metrics import TABLE
+from streams.topology import ATTEMPTS, EVENTS
 from tests.deploy.tools import DEPLOY, ROOT, documents, run, tool
 from tests.integration.sink_rig import Rig, feeds_of, row
 
@@ -117,13 +119,28 @@ async def test_sql_alerts_fire_when_they_should(rig):
     assert [line[0] for line in rig.query(found["source_silence"])] == ["silent"]
     assert [line[0] for line in rig.query(found["status_drift"])] == ["turned"]
     assert rig.query(found["destinations_failing"]) == []
+    tries = [("works", 1, 0)] * 12 + [("fails", 1, 1)] * 3 + [("fails", 1, 0)] * 9 + [("waits", 0, 0)] * 20 + [("waits", 1, 1)] * 3
+    await put(rig, [attempt(n, *one) for n, one in enumerate(tries)], ATTEMPTS.name)
+    assert [line[:3] for line in rig.query(found["destinations_failing"])] == [("fails", 0.25, 12)]
 
 
-async def put(rig, values):
+def attempt(number, destination_id, attempt, is_error):
+    """A record of attempts.v1: a postback of five minutes ago, asked for or tried once."""
+    at = int(time.time() * 1000) - 300_000
+    return orjson.dumps({
+        "postback_id": f"e1-0-{number}.{destination_id}.1", "attempt": attempt, "account_id": "default", "property_id": "shop",
+        "event_id": f"e1-0-{number}", "click_id": "c", "destination_id": destination_id, "integration_id": None, "postback_ms": at, "sent_ms": at,
+        "duration_ms": 12, "is_error": is_error, "error_message": "500" if is_error else None, "status_code": 500 if is_error else 200,
+        "postback_url": "https://ads.example/", "ct": "sale", "request": "GET", "response": "", "next_attempt_ms": None,
+        "state": "delivered" if attempt and not is_error else "waiting",
+    })  # fmt: skip
+
+
+async def put(rig, values, topic=EVENTS.name):
     from sinks.store import Store
     from streams.stage import Record
 
-    feed = feeds_of(rig.name)[0]  # the rows
+    feed = next(feed for feed in feeds_of(rig.name) if feed.topic == f"{rig.name}.{topic}")
     store = Store(rig.clickhouse.url, rig.name)
     await store.insert(feed, [Record(feed.topic, 0, n, 1_790_000_100_000, None, value) for n, value in enumerate(values)])
     await store.close()
