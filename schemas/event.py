@@ -5,7 +5,9 @@ and the data was checked at the door. Times are epoch milliseconds (`_ms`), mone
 a row survives JSON without a float. What is not known is None, never an empty string.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict  # typing's own cannot be made a JSON Schema of before Python 3.12
 
 # Headers of a record in clicktrail.payloads.v1. Its value is the payload: the body as received, or the raw query string of a GET.
 # The record's timestamp is the time of receipt. All header values are UTF-8 text.

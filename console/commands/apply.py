@@ -78,10 +78,15 @@ def export_workspace(
         print(text, end="")
 
 
-def schema(name: Annotated[str, typer.Argument(help="Which schema: workspace.")] = "workspace", as_json: output.AsJson = False) -> None:  # noqa: ARG001 - it is JSON either way
-    """Print a published JSON Schema, for editors and checks."""
+def schema(
+    name: Annotated[str, typer.Argument(help="Which one: workspace (the file of `apply`) or asyncapi (the topics).")] = "workspace",
+    as_json: output.AsJson = False,  # noqa: ARG001 - it is JSON either way
+) -> None:
+    """Print a published schema, for editors, checks and generators of code."""
+    from console import asyncapi
     from schemas.workspace import json_schema
 
-    if name != "workspace":
-        raise BadSettings(f"There is no schema {name!r}.", near_match(name, ["workspace"]) or "The schemas are: workspace.")
-    print(json_schema())
+    published = {"workspace": json_schema, "asyncapi": asyncapi.text}
+    if name not in published:
+        raise BadSettings(f"There is no schema {name!r}.", near_match(name, list(published)) or f"The schemas are: {', '.join(published)}.")
+    print(published[name]())

@@ -172,7 +172,7 @@ _OF_TRY = ("sent_ms", "duration_ms", "is_error", "error_message", "status_code",
 
 def _row(out: Outputs, record: RecordLike, request: Message, sent: Sent, message: Message) -> None:
     """A row of postback_attempts, as it stands in attempts.v1."""
-    row = {
+    row = {  # schemas/postbacks.py: Attempt
         "postback_id": request["postback_id"], "attempt": message["attempt"] or sent["a"], **{name: request.get(name) for name in _OF_REQUEST},
         "follows": request.get("follows"), "request_offset": sent["o"], "postback_ms": sent["t"], **{name: message[name] for name in _OF_TRY},
         "next_attempt_ms": message.get("next_attempt_ms"), "state": sent["st"],

@@ -6,7 +6,9 @@ never shown: an audit log is read by more people than the settings.
 
 import re
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict
 
 # The names of fields whose values nobody should read in a log. `token_id` and the like are names, not secrets.
 SECRET_NAME = re.compile(r"(?i)(^|_)(secret|secrets|password|token|tokens|api_key|private_key|passphrase|sha256)$")

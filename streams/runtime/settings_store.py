@@ -8,12 +8,13 @@ the commit fails and the change is worked out anew from what that one left: no u
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import orjson
 import stamina
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
+from typing_extensions import TypedDict
 
 from streams.runtime.errors import Unavailable
 from streams.runtime.settings import Settings
