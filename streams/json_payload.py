@@ -91,7 +91,7 @@ def _exact(value: bytes) -> Any:
         return _EXACT.decode(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and (count := _objects(text)):
-            raise _several(count) from error
+            raise several(count) from error
         raise ValueError(f"JSON breaks at character {error.pos} of {len(text)}: {error.msg}") from error
     except RecursionError as error:
         raise ValueError("JSON is nested too deeply") from error
@@ -102,7 +102,8 @@ def is_several(cause: str) -> bool:
     return cause.endswith(SEVERAL)
 
 
-def _several(count: int) -> ValueError:
+def several(count: int) -> ValueError:
+    """What is wrong with a payload that is several: where they belong."""
     return ValueError(f"this payload holds {'more than ' if count > MOST_COUNTED else ''}{min(count, MOST_COUNTED):,} {SEVERAL}")
 
 
@@ -125,7 +126,7 @@ def _only(items: list[Any]) -> Any:
     """The one item of a list, or the list; ValueError when it is a list of objects."""
     count = sum(item.__class__ is dict for item in items)
     if count > 1:
-        raise _several(count)
+        raise several(count)
     return items[0] if len(items) == 1 else items
 
 

@@ -1,4 +1,4 @@
-"""Bytes into parameters: query string, form, JSON, XML, multipart.
+"""Bytes into parameters: query string, form, JSON, XML, CSV, multipart.
 
 Senders often post one thing and claim another (curl's default type over JSON is the commonest), so the first character goes before the
 content type. What is cut off is not patched up: half of `"amount": 1234` is a wrong amount, and an unreadable payload is a row that
@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.ElementTree import fromstring
 
+from streams.csv_payload import is_csv, read_csv
 from streams.json_payload import DEEPEST, LONGEST_NAME, MOST_FIELDS, clean, is_several, merged, read_json
 
 KEPT_FIELDS = 512  # parameters that a row lists; the payload itself is always kept whole
@@ -102,7 +103,9 @@ def _read_body(value: bytes, claim: str) -> tuple[dict[str, str], str | None]:
 
 
 def _read_plain(value: bytes, claim: str) -> dict[str, str]:
-    """A form, whatever it claims to be. ValueError when it cannot be one."""
+    """A form, whatever it claims to be, but for a table. ValueError when it cannot be one."""
+    if is_csv(claim):
+        return read_csv(value, as_text)
     if b"=" not in value or value[:1] == b'"':
         raise ValueError(f"neither form nor JSON nor XML in {len(value)} bytes")
     claim = claim.lower()

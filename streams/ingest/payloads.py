@@ -9,8 +9,10 @@ from itertools import islice
 
 from aiohttp import web
 
+from schemas.event import CONTENT_TYPE
 from schemas.identity import event_id
-from streams.ingest import auth, metrics
+from streams.csv_payload import is_csv
+from streams.ingest import auth, csv_rows, metrics
 from streams.ingest.answers import Refused, json_response
 from streams.ingest.body import Body, Reader
 from streams.ingest.context import Arrival, Context, Headers, payload_headers
@@ -97,7 +99,7 @@ class Tally:
 
 
 async def bulk(context: Context, arrival: Arrival, source_id: str) -> web.Response:
-    """Take NDJSON, one payload a line. 202 with counts; when it must stop midway, the error says how many lines are safe.
+    """Take NDJSON, one payload a line, or CSV, one payload a row behind the header. 202 with counts; when it must stop midway, the error says how many lines are safe.
 
     Authenticated by token or password only: a signature covers a body that is never held as a whole. The lines of one call share its receipt.
     """
@@ -130,20 +132,32 @@ async def bulk(context: Context, arrival: Arrival, source_id: str) -> web.Respon
 async def _records(
     context: Context, door: Door, reader: Reader, tally: Tally, headers: Headers, now_ms: int
 ) -> AsyncIterator[list[Record]]:
-    topic, rules, longest, route = PAYLOADS.name, door.rules, context.max_payload_bytes, context.parser.route
+    rules, longest, route = door.rules, context.max_payload_bytes, context.parser.route
+    rows = csv_rows.Rows(longest) if is_csv(dict(headers).get(CONTENT_TYPE, b"").decode()) else None
+
+    def made(payload: bytes) -> Record:
+        return Record(PAYLOADS.name, route(rules, payload, headers).encode("utf-8", "replace"), payload, now_ms, headers)
+
     async for lines in reader.lines():
         rest = iter(lines)
         while group := list(islice(rest, BULK_LINES)):
-            reader.hold(sum(map(len, group)) + OVERHEAD_BYTES * len(group))
+            each = OVERHEAD_BYTES + len((rows and rows.header) or b"")
+            reader.hold(sum(map(len, group)) + each * len(group))
             records = []
             for raw in group:
                 tally.lines += 1
                 line = raw.removesuffix(b"\r")
                 if not line.strip():
                     tally.refuse("empty_line")
-                elif len(line) > longest:
+                    continue
+                payload = line if rows is None else rows.of(line)
+                if payload is None:
+                    continue
+                if len(payload) > longest:
                     tally.refuse("too_large")
                 else:
-                    records.append(Record(topic, route(rules, line, headers).encode("utf-8", "replace"), line, now_ms, headers))
+                    records.append(made(payload))
             if records:
                 yield records
+    if rows is not None and (left := rows.rest()) is not None:
+        yield [made(left)]

@@ -329,6 +329,19 @@ async def test_bulk_takes_each_line_and_names_the_refused(ingest, payloads, clie
     assert {dict(record.headers)["receipt"].decode() for record in records} == {answer["receipt_id"]}
 
 
+async def test_a_csv_upload_is_a_payload_per_row_behind_its_header(ingest, payloads, client):
+    table = b'order_id,note,value\r\nT1,"a, b",5\r\n\r\nT2,"two\r\nlines",6\r\nT3,"open,7'
+    async with client.post(f"{ingest}/in/net/bulk", data=table, headers={"Content-Type": "text/csv; charset=utf-8"}) as response:
+        assert response.status == 202
+        answer = await response.json()
+    assert (answer["accepted"], answer["refused_lines"]) == (3, [{"line": 3, "reason": "empty_line"}])
+    records = await payloads.rest()
+    rows = [b'T1,"a, b",5', b'T2,"two\nlines",6', b'T3,"open,7']
+    assert sorted(record.value for record in records) == [b"order_id,note,value\n" + row for row in rows]
+    async with client.post(f"{ingest}/in/net/bulk", data=b"x" * 70_000 + b"\n1\n", headers={"Content-Type": "text/csv"}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (413, "too_large")
+
+
 async def test_tag_events_become_visits_with_hashed_identifiers(ingest, visits, client):
     chrome = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
     events = [

@@ -243,6 +243,9 @@ def test_durations_are_spoken_in_two_units(seconds, text):
     [
         (b'{"a": 1}', "/in/s", "application/json"),
         (b'{"a":1}\n{"a":2}\n', "/in/s/bulk", "application/x-ndjson"),
+        (b'{"a":1}\nbroken\n', "/in/s/bulk", "application/x-ndjson"),
+        (b"\xef\xbb\xbforder_id;value\r\nT1;1,50\r\n", "/in/s/bulk", "text/csv"),
+        (b"order_id,value\n", "/in/s", "application/x-www-form-urlencoded"),
         (b"<order/>", "/in/s", "application/xml"),
         (b"a=1&b=2", "/in/s", "application/x-www-form-urlencoded"),
         (b'{\n "a": 1\n}', "/in/s", "application/json"),
