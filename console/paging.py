@@ -27,6 +27,7 @@ from console.lists import Listed
 WINDOWS_MS = (3_600_000, 86_400_000, 7 * 86_400_000)
 MORE = 4  # times as many, when superseded rows left too few
 MOST = 20_000
+FEW = 16  # accounts: each is read in the table's own order and left early, and the nearest of all are put together
 
 
 async def rows(
@@ -34,7 +35,7 @@ async def rows(
 ) -> list[Row]:
     """Return the rows of a page, and one more if there is another page: what `listing.cut` takes.
 
-    `there_are`: all accounts that any row can have. When it is one, saying so lets the table be read in its order for those who see all, too.
+    `there_are`: all accounts that any row can have. Naming them lets the table be read in its order for those who see all, too.
     """
     question = page(found, given, accounts, cursor, limit)
     wanted = limit + 1
@@ -72,17 +73,28 @@ def _after(found: Listed, question: Question, begin_ms: int) -> Question:
 
 def nearest(found: Listed, given: Given, accounts: Accounts, cursor: Cursor | None, take: int) -> Question:
     """Return the question for the ids of the `take` nearest rows of the table, and the time of the farthest, as {ids, farthest, taken}."""
-    sql, values = condition(found, given, accounts)
+    sql, values = condition(found, given, None)
     end, order = "min", "DESC"
     if cursor is not None:
         sql = f"({sql}) AND {cursor_condition(found, cursor)}"
         values |= {"cursor_at": cursor.at_ms, "cursor_key": cursor.key}
         if cursor.direction == "newer":
             end, order = "max", "ASC"
-    inner = (
-        f"SELECT {found.key} AS id, {found.time} AS at FROM {found.base} WHERE {sql} ORDER BY {found.time} {order} LIMIT {{take:UInt32}}"
-    )
-    return Question(f"SELECT groupArray(id) AS ids, {end}(at) AS farthest, count() AS taken FROM ({inner})", values | {"take": take})
+
+    def inner(kept: str) -> str:
+        which = f"SELECT {found.key} AS id, {found.time} AS at FROM {found.base} WHERE ({sql}) AND {kept}"
+        return f"SELECT * FROM ({which} ORDER BY {found.time} {order} LIMIT {{take:UInt32}})"
+
+    if accounts is None or len(accounts) > FEW:
+        kept, values = (
+            ("1", values) if accounts is None else (f"{found.account} IN {{accounts:Array(String)}}", values | {"accounts": list(accounts)})
+        )
+        rows = inner(kept)
+    else:
+        values |= {f"account_{at}": account for at, account in enumerate(accounts)}
+        each = [inner(f"{found.account} = {{account_{at}:String}}") for at in range(len(accounts))]
+        rows = f"SELECT * FROM ({' UNION ALL '.join(each) or inner('0')}) ORDER BY at {order} LIMIT {{take:UInt32}}"
+    return Question(f"SELECT groupArray(id) AS ids, {end}(at) AS farthest, count() AS taken FROM ({rows})", values | {"take": take})
 
 
 def among(found: Listed, question: Question, near: dict[str, Any], cursor: Cursor | None, *, is_all: bool) -> Question:

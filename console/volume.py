@@ -9,7 +9,7 @@ needs at most BARS of them; without a range in the filter the range is that of t
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from console import filters
+from console import counting, filters
 from console.asking import Asker
 from console.listing import Accounts, Given, Question, condition
 from console.lists import Listed
@@ -21,6 +21,7 @@ SPLITS = {
     "postbacks": "if(is_error, 'error', 'ok')", "activity": "toString(action)", "dead_letters": "toString(error)",
 }  # fmt: skip
 """List -> what its bars are split by."""
+SELECTIVE = frozenset({"q", "click_id", "transaction_id"})  # filters whose rows an index finds
 ORDER = ("ok", "success", "discarded", "info", "deduplicated", "error", "failure", "created", "updated", "deleted")
 
 
@@ -39,13 +40,8 @@ async def volume(asker: Asker, found: Listed, given: Given, accounts: Accounts) 
     if ends is None:
         return Volume(60, (), [])
     width_s = width(ends[1] - ends[0])
-    rows = await asker.rows(
-        Question(
-            f"SELECT intDiv(toUnixTimestamp({found.time}), {width_s}) * {width_s} AS at, {SPLITS[found.name]} AS split, count() AS listed "
-            f"FROM {found.view} WHERE {sql} GROUP BY at, split ORDER BY at, split",
-            values,
-        )
-    )
+    by = (f"intDiv(toUnixTimestamp({found.time}), {width_s}) * {width_s} AS at", f"{SPLITS[found.name]} AS split")
+    rows = await counting.grouped(asker, found, given, accounts, by)
     bars: dict[int, dict[str, Any]] = {}
     for row in rows:
         bars.setdefault(row["at"], {"at": row["at"]})[row["split"]] = row["listed"]
@@ -63,8 +59,12 @@ async def _ends(asker: Asker, found: Listed, which: Question, given: Given) -> t
     if first:
         return first, last or datetime.now(UTC)
     table = found.base or found.view  # superseded rows have the times of those that supersede them, and reading them costs a tenth
-    sql = f"SELECT min({found.time}) AS first, max({found.time}) AS last, count() AS listed FROM {table} WHERE {which.sql}"
-    row = await asker.one(Question(sql, which.values))
+    # The ends of all rows stand in the parts' own books; those of the rows that pass have to be read, which few filters are worth.
+    chosen = {name for name, value in given.items() if value} | which.values.keys()
+    is_read = not found.base or bool(chosen & (SELECTIVE | {"account", "accounts"}))
+    where = f" WHERE {which.sql}" if is_read else ""
+    sql = f"SELECT min({found.time}) AS first, max({found.time}) AS last, count() AS listed FROM {table}{where}"
+    row = await asker.one(Question(sql, which.values if is_read else {}))
     if row is None or not row["listed"]:
         return None
     return row["first"].replace(tzinfo=UTC), last or row["last"].replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ they are until they expire, and reads ask all shards anyway.
 The front holds no data, so every `migrate` replaces it, with the columns that migrations added to the shards.
 """
 
-from sinks.tables import TABLES
+from sinks.tables import DERIVED, TABLES
 from sinks.views import EVENTS, POSTBACKS, VIEWS
 
 WHOLE = (EVENTS, POSTBACKS)  # views whose rows come from one shard each
@@ -27,7 +27,7 @@ def front(database: str, cluster: str, on_cluster: str) -> list[str]:
     """Return the statements that make the front; the shards' tables and views must be there. `on_cluster` is the clause, or nothing."""
     behind = shard_database(database)
     statements = [f"CREATE DATABASE IF NOT EXISTS `{database}` {on_cluster}"]
-    for table in TABLES:
+    for table in (*TABLES, *(table for _, table in DERIVED)):
         where = f"'{cluster}', '{behind}', '{table.name}', cityHash64({table.shard_by})"
         statements.append(
             f"CREATE OR REPLACE TABLE `{database}`.{table.name} {on_cluster} AS `{behind}`.{table.name} ENGINE = Distributed({where})"

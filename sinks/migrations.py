@@ -12,7 +12,7 @@ from clickhouse_migrations.substitution import substitute
 
 from sinks.cluster import ACROSS, front, shard_database
 from sinks.ddl import FOLDER
-from sinks.tables import TABLES
+from sinks.tables import DERIVED, TABLES
 
 DATABASE = "clicktrail"
 
@@ -76,7 +76,7 @@ def keep_days(url: str, days: int | None, database: str = DATABASE, cluster: str
     """Delete rows `days` after their time (None keeps them for ever). Whole parts go when all of their rows are due."""
     on_cluster = variables(cluster)["ON_CLUSTER"]
     with _books(url).connection(home(database, cluster)) as connection:
-        for table in TABLES:
+        for table in (*TABLES, *(table for _, table in DERIVED)):
             if table.expires:
                 ttl = f"MODIFY TTL toDateTime({table.expires}) + INTERVAL {days} DAY" if days else "REMOVE TTL"
                 has_ttl = " TTL " in connection.query(f"SHOW CREATE TABLE {table.name}")[0]["statement"]

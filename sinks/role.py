@@ -1,5 +1,8 @@
 """The role `sink` as a process runs it: everything from settings."""
 
+import asyncio
+
+from sinks.superseding import Superseding
 from sinks.writer import Sink
 from streams.runtime.settings import Settings
 
@@ -12,4 +15,8 @@ def made(settings: Settings) -> Sink:
 
 async def run(settings: Settings) -> None:
     """Run until cancelled or broken; raises what ended it."""
-    await made(settings).run()
+    superseding = asyncio.create_task(Superseding(settings.clickhouse.dsn(), settings.clickhouse.database).run())
+    try:
+        await made(settings).run()
+    finally:
+        superseding.cancel()

@@ -203,4 +203,21 @@ POSTBACK_ATTEMPTS = Table(
     shard_by="account_id, postback_id",
 )  # fmt: skip
 
+_COUNTED = {
+    "event_id", "receipt_id", "account_id", "property_id", "source_id", "type", "received_at", "status", "reason", "sub_reason", "view_status",
+    "conversion_name", "click_id", "match_kind", "campaign_id", "traffic_source_id", "transaction_id", "is_test", "revision",
+}  # fmt: skip
+SUPERSEDED_VERDICTS = Table(
+    "superseded_verdicts",
+    "Copies of the verdicts that a later revision supersedes, of what is counted by",
+    """What is counted of the current verdicts is all verdicts less these: no join. Filled from event_revisions by the sink (superseding.py), a
+    moment later; whoever counts checks that it is complete (console/counting.py). A row that is copied twice is folded: read it with FINAL.""",
+    tuple(column._replace(default="", reads=(), since=0) for column in EVENT_COLUMNS if column.name in _COUNTED),
+    order="account_id, received_at, event_id, revision",
+    partition="toYYYYMM(received_at)",
+    expires="received_at",
+    shard_by="account_id, event_id",
+)  # fmt: skip
+
+DERIVED = ((9, SUPERSEDED_VERDICTS),)  # (number of the migration, table): made from other tables here, filled from no topic
 TABLES = (EVENT_REVISIONS, VISITS, ACTIVITY, DEAD_LETTERS, POSTBACK_ATTEMPTS)  # in the order of their migrations; append only

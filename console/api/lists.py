@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from console import exporting, listing, masking, paging
+from console import counting, exporting, listing, masking, paging
 from console.api import revealing
 from console.api.revealing import REVEAL, WHY
 from console.explaining import JSON_COLUMNS, decoded
@@ -35,16 +35,19 @@ async def page_of(ask: Ask, found: Listed) -> dict[str, Any]:
     cursor, limit = listing.read_cursor(found, ask.text("cursor")), ask.number("limit")
     given, accounts = ask.filters(), ask.viewer.accounts
     asker = ask.context.asker
-    asked = [paging.rows(asker, found, given, accounts, cursor, limit, await ask.context.census.accounts())]
-    if ask.flag("total"):
-        asked.append(asker.rows(listing.total(found, given, accounts)))
-    rows, *counted = await asyncio.gather(*asked)
+
+    async def counted() -> int | None:
+        return await counting.count(asker, found, given, accounts) if ask.flag("total") else None
+
+    rows, total = await asyncio.gather(
+        paging.rows(asker, found, given, accounts, cursor, limit, await ask.context.census.accounts()), counted()
+    )
     page = listing.cut(found, rows, cursor, limit)
     return {
         "rows": [
             masking.row({name: decoded(value) if name in JSON_COLUMNS else value for name, value in each.items()}) for each in page.rows
         ],
-        "total": counted[0][0]["total"] if counted else None,
+        "total": total,
         "next": page.older,
         "previous": page.newer,
     }

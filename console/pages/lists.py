@@ -8,9 +8,9 @@ and where counting takes long, the rows do not wait for it.
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from console import listing, volume
+from console import counting, volume
 from console.api.lists import CURSOR, LIMIT, PATHS, TOTAL, page_of
 from console.api.revealing import REASON, REVEAL
 from console.filters import Filter
@@ -18,6 +18,7 @@ from console.lists import Listed, listed
 from console.pages import drawing, wording
 from console.server.route import Ask, Parameter, Route
 
+T = TypeVar("T")
 Panel = Callable[[Ask, str], Awaitable[Any]]
 OPEN = Parameter("open", "the row whose details the panel shows")
 TAB = Parameter("tab", "the part of them")
@@ -158,13 +159,17 @@ async def _page(ask: Ask, about: About, found: Listed, panel: Panel | None) -> A
 
 
 async def _numbers(ask: Ask, found: Listed, patience_s: float | None) -> tuple[int | None, volume.Volume | None]:
-    """Return (counter, histogram), None for both when they are not there in time: the page comes without, and asks for them by itself."""
+    """Return (counter, histogram), None for what is not there in time: the page comes without, and asks for both by itself."""
     asker, given, accounts = ask.context.asker, ask.filters(), ask.viewer.accounts
-    try:
-        async with asyncio.timeout(patience_s):
-            counted, histogram = await asyncio.gather(
-                asker.one(listing.total(found, given, accounts)), volume.volume(asker, found, given, accounts)
-            )
-    except TimeoutError:
-        return None, None
-    return counted["total"] if counted else 0, histogram
+
+    async def in_time(question: Awaitable[T]) -> T | None:
+        try:
+            async with asyncio.timeout(patience_s):
+                return await question
+        except TimeoutError:
+            return None
+
+    total, histogram = await asyncio.gather(
+        in_time(counting.count(asker, found, given, accounts)), in_time(volume.volume(asker, found, given, accounts))
+    )
+    return total, histogram

@@ -8,7 +8,7 @@ which migration adds it (`since`), so the table shows the sum and a database of 
 from pathlib import Path
 
 from sinks import users
-from sinks.tables import TABLES
+from sinks.tables import DERIVED, TABLES
 from sinks.views import VIEWS
 
 FOLDER = Path(__file__).parent
@@ -19,7 +19,7 @@ def files() -> dict[Path, str]:
     """Return {file: content} of all of them."""
     tables = {
         FOLDER / f"{number:03}_{table.name}.sql": NOTE.format(module="sinks/tables.py") + table.sql()
-        for number, table in enumerate(TABLES, 1)
+        for number, table in (*enumerate(TABLES, 1), *DERIVED)
     }
     additions = {
         FOLDER / f"{number:03}_{table.name}_columns.sql": NOTE.format(module="sinks/tables.py") + sql
