@@ -12,6 +12,7 @@ the destination's. All requests about one home lie on its partition, in order, s
 phone are in here only as the hashes that the destination's platform takes.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from streams.fields import subject
 from streams.identifiers import EMAIL, PHONE
 from streams.stage import Outputs
 from streams.topology import POSTBACKS
-from streams.workspace import Workspace
+from streams.workspace import SourceRules, Workspace
 
 CONVERSION, RESTATEMENT, RETRACTION = "conversion", "restatement", "retraction"
 MOST_VERSIONS = 100  # settings versions whose destinations are kept at hand
@@ -82,34 +83,13 @@ class Postbacks:
     def _known_of(self, event: Event, finding: dict[str, Any], destination: Destination, passed: dict[str, str]) -> dict[str, Any]:
         """What else a template or a platform may want: the click's details, the parameters, hashes of the person."""
         rules = self._workspace.source(event["source_id"], event["settings_version"])
-        found = subject(rules, passed)[-1] if rules is not None else (None,) * len(FIELDS)
-        person = {EMAIL: found[_EMAIL], PHONE: found[_PHONE]}
-        clear = {value for value in person.values() if value}
-        parameters = {
-            name: value
-            for name, value in list(passed.items())[:MOST_PARAMETERS]
-            if value not in clear and len(value) <= LONGEST_PARAMETER and not name.startswith("(")
-        }
         click = finding.get("click") or {}
-        known: dict[str, Any] = {"parameters": parameters, "click": click.get("d") or {}, "click_ms": click.get("t")}
-        if destination.platform in FORMS:
-            known["user"] = _hashes(cast("Platform", destination.platform), person, found[_EXTERNAL])
-        source = self._traffic_source(event, finding)
-        if source is not None and source.click_id_parameter:
-            known["external_id_parameter"] = source.click_id_parameter
-        return known
-
-    def _traffic_source(self, event: Event, finding: dict[str, Any]) -> TrafficSource | None:
-        """The traffic source of the click; where the click names none, that of its campaign."""
-        name, version = finding.get("traffic_source_id"), event["settings_version"]
-        if name is None and finding.get("campaign_id") is not None:
-            campaign = cast("Campaign | None", self._workspace.get("campaign", finding["campaign_id"], version))
-            name = campaign.traffic_source_id if campaign is not None else None
-        return None if name is None else cast("TrafficSource | None", self._workspace.get("traffic_source", name, version))
+        source = traffic_source_of(self._workspace, finding, event["settings_version"])
+        return {"click": click.get("d") or {}, "click_ms": click.get("t"), **told_of(rules, source, passed, destination)}
 
     def _may_hear(self, destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
         """Whether the click's traffic source lets this destination know; one that names none lets all."""
-        found = self._traffic_source(event, finding)
+        found = traffic_source_of(self._workspace, finding, event["settings_version"])
         return found is None or not found.destination_ids or destination.id in found.destination_ids
 
     def _of_version(self, version: int) -> list[Destination]:
@@ -120,6 +100,35 @@ class Postbacks:
                 self._destinations.clear()
             found = self._destinations[version] = [destination for destination in everything.values() if destination.is_enabled]
         return found
+
+
+def traffic_source_of(workspace: Workspace, finding: Mapping[str, Any], version: int) -> TrafficSource | None:
+    """The traffic source of the click; where the click names none, that of its campaign."""
+    name = finding.get("traffic_source_id")
+    if name is None and finding.get("campaign_id") is not None:
+        campaign = cast("Campaign | None", workspace.get("campaign", finding["campaign_id"], version))
+        name = campaign.traffic_source_id if campaign is not None else None
+    return None if name is None else cast("TrafficSource | None", workspace.get("traffic_source", name, version))
+
+
+def told_of(rules: SourceRules | None, source: TrafficSource | None, passed: dict[str, str], destination: Destination) -> dict[str, Any]:
+    """What of a payload's parameters a destination may get: `parameters` without e-mail and phone; `user`, their hashes, for a platform that
+    takes them; `external_id_parameter`, the name that the traffic source gives its own click id.
+    """
+    found = subject(rules, passed)[-1] if rules is not None else (None,) * len(FIELDS)
+    person = {EMAIL: found[_EMAIL], PHONE: found[_PHONE]}
+    clear = {value for value in person.values() if value}
+    parameters = {
+        name: value
+        for name, value in list(passed.items())[:MOST_PARAMETERS]
+        if value not in clear and len(value) <= LONGEST_PARAMETER and not name.startswith("(")
+    }
+    known: dict[str, Any] = {"parameters": parameters}
+    if destination.platform in FORMS:
+        known["user"] = _hashes(cast("Platform", destination.platform), person, found[_EXTERNAL])
+    if source is not None and source.click_id_parameter:
+        known["external_id_parameter"] = source.click_id_parameter
+    return known
 
 
 def send(event: Event, request: dict[str, Any], out: Outputs) -> None:

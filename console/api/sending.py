@@ -117,7 +117,7 @@ async def try_destination(ask: Ask) -> dict[str, Any]:
     sql = "SELECT * FROM visits WHERE click_id = {id:String}{scope} ORDER BY received_at LIMIT 1"
     visit = await context.asker.one(scoped(ask, sql, id=event["click_id"])) if event["click_id"] else None
     try:
-        request = trial.request_of(event, visit, destination, wish.kind)
+        request = trial.request_of(event, visit, destination, context.following.workspace, wish.kind)
         done = await trial.tried(context.settings, destination, request, is_sending=wish.send)
     except NotSent as why:
         raise Refused("invalid", f"There is nothing to send: {why}.") from why

@@ -125,10 +125,11 @@ def trial(
     from streams.delivery.message import NotSent
 
     settings = context.load()
-    target = asyncio.run(destination_of(settings, destination))
+    workspace = asyncio.run(_workspace(settings))
+    target = destination_of(workspace, destination)
     rows = event_rows(Warehouse(settings), event)
     try:
-        done = asyncio.run(trials.tried(settings, target, trials.request_of(*rows, target, kind), is_sending=is_sending))
+        done = asyncio.run(trials.tried(settings, target, trials.request_of(*rows, target, workspace, kind), is_sending=is_sending))
     except NotSent as why:
         raise BadSettings(f"There is nothing to send: {why}.") from why
     answer, outcome = done.answer, done.outcome
@@ -183,9 +184,8 @@ def event_rows(warehouse: Warehouse, event_id: str) -> tuple[dict[str, Any], dic
     ] else None
 
 
-async def destination_of(settings: Settings, destination_id: str) -> Any:
-    """Return a destination as it stands now. BadSettings when there is none."""
-    from schemas.destinations import Destination as Model
+async def _workspace(settings: Settings) -> Any:
+    """Return the workspace as it stands now."""
     from streams.runtime.settings_feed import SettingsFeed
     from streams.workspace import Workspace
 
@@ -195,6 +195,13 @@ async def destination_of(settings: Settings, destination_id: str) -> Any:
         await feed.start()
     finally:
         await feed.stop()
+    return workspace
+
+
+def destination_of(workspace: Any, destination_id: str) -> Any:
+    """Return a destination. BadSettings when there is none."""
+    from schemas.destinations import Destination as Model
+
     known = workspace.all("destination")
     if destination_id not in known:
         raise BadSettings(

@@ -15,7 +15,9 @@ from streams.delivery.guard import networks
 from streams.delivery.message import Answer
 from streams.delivery.outcome import Outcome, judged
 from streams.delivery.request import Made, made
+from streams.postback import told_of, traffic_source_of
 from streams.runtime.settings import Settings
+from streams.workspace import Workspace
 
 
 class Trial(NamedTuple):
@@ -28,9 +30,11 @@ class Trial(NamedTuple):
 
 
 def request_of(
-    event: Mapping[str, Any], visit: Mapping[str, Any] | None, destination: Destination, kind: str = "conversion"
+    event: Mapping[str, Any], visit: Mapping[str, Any] | None, destination: Destination, workspace: Workspace, kind: str = "conversion"
 ) -> dict[str, Any]:
-    """A request as the ledger would make it, from rows of the views `events` and `visits`; hashes of persons are left out."""
+    """A request as the ledger would make it now, from rows of the views `events` and `visits`."""
+    rules = workspace.source(event["source_id"], workspace.version)
+    source = traffic_source_of(workspace, event, workspace.version)
     names = destination.conversion_names
     name = event["conversion_name"]
     details = {} if visit is None else {
@@ -43,7 +47,7 @@ def request_of(
                                                  "traffic_source_id", "account_id", "property_id", "currency", "settings_version")},
         "destination_id": destination.id, "integration_id": destination.integration_id, "ct": name if names is None else names.get(name, name),
         "value": None if event.get("value") is None else f"{event['value'].normalize():f}", "event_ms": int(event["event_time"].timestamp() * 1000),
-        "parameters": dict(event.get("parameters") or {}), "click": {field: value for field, value in details.items() if value},
+        **told_of(rules, source, dict(event.get("parameters") or {}), destination), "click": {field: value for field, value in details.items() if value},
     }  # fmt: skip
 
 
