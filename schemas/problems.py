@@ -55,7 +55,7 @@ def _reason(model: str, item: Any) -> str:
 def _no_such_name(name: str, names: list[str]) -> str:
     near = get_close_matches(name.lower(), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}" if names else ""
-    return f"there is no setting of this name{hint}"
+    return f"there is no such field{hint}"
 
 
 def _names_at(model: str, path: tuple[int | str, ...]) -> set[str]:
@@ -69,8 +69,7 @@ def _names_at(model: str, path: tuple[int | str, ...]) -> set[str]:
 
 def _models_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for below in model.__subclasses__():
-        if below.__module__.startswith("schemas."):
-            yield below
+        yield below
         yield from _models_below(below)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 OK, DISCARDED, DEDUPLICATED, ERROR = "ok", "discarded", "deduplicated", "error"
 SUCCESS, INFO, FAILURE = "success", "info", "failure"
+LONGEST_DETAIL = 500  # characters of a sender's word in a message
 REFERRAL_KIND = "referral"  # the kind of source whose unknown member links are information, not errors
 
 RECORDED = "recorded"
@@ -230,10 +231,12 @@ _TEXTS = {reason.code: _halves(reason.message) for reason in REASONS}
 
 
 def message(code: str, detail: str | None = None) -> str:
-    """The row's message: the reason's template with its slot filled. Without a detail the slot and its colon vanish."""
+    """The row's message: the reason's template with its slot filled. Without a detail the slot and its colon vanish; a long one is cut."""
     before, after, has_slot = _TEXTS[code]
     if not has_slot or detail is None:
         return f"{before}{after}".rstrip(": ")
+    if len(detail) > LONGEST_DETAIL:  # a sender's word can be a megabyte; it stands in the parameters whole
+        detail = f"{detail[:LONGEST_DETAIL]}…"
     return f"{before}{detail}{after}"
 
 

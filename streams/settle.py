@@ -186,10 +186,14 @@ def _linked(event: Event, entry: Entry, parent: Entry | None, steps: list[Step])
 
 
 def _share(event: Event, sale: dict[str, Any]) -> str:
-    """How much of a sale is taken back: all, part, more or unknown. By what each payload says itself; senders write it with and without minus."""
+    """How much of a sale is taken back: all, part, more or unknown. By what each payload says itself; senders write it with and without minus,
+    and 0 where they say what is left.
+    """
     if event["value"] is None or sale["value"] is None or event["currency"] != sale["currency"]:
         return "unknown"
     back, whole = abs(Decimal(event["value"])), abs(Decimal(sale["value"]))
+    if not back:
+        return "all"
     return "all" if back == whole else "part" if back < whole else "more"
 
 

@@ -39,8 +39,8 @@ def take_back(home: Home, settled: Iterable[int], verdicts: list[Verdict], postb
 
 
 def _amount(value: str | None, currency: str | None, parent: Entry) -> str:
-    """How much is taken back; an amount that says nothing about the sale's takes all of it."""
-    return WHOLE if value is None or currency != parent["x"]["currency"] else f"{abs(Decimal(value)):f}"
+    """How much is taken back; an amount that says nothing about the sale's takes all of it, so does 0: what is left (Impact's reversals)."""
+    return WHOLE if value is None or not Decimal(value) or currency != parent["x"]["currency"] else f"{abs(Decimal(value)):f}"
 
 
 def _left(parent: Entry) -> str | None:

@@ -1,4 +1,4 @@
-"""`clicktrail send`, `import` and `gen`: payloads into ingest, one file or a stream of them."""
+"""`clicktrail send`, `upload` and `gen`: payloads into ingest, one file or a stream of them."""
 
 import asyncio
 import contextlib

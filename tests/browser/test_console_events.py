@@ -43,7 +43,7 @@ async def test_the_words_and_signs_of_the_product_pages(site):
 
 
 async def test_the_referral_rock_view_is_a_switch(site):
-    """R05, R08, R14: five columns, three statuses, and List All by taking the filter away."""
+    """R04, R05, R08, R14: one click from the log, five columns, three statuses, and List All by taking the filter away."""
     async with site.open("/events") as page:
         await page.get_by_role("link", name="Referral Rock view").click()
         await page.wait_for_url("**/integration-events")

@@ -139,6 +139,7 @@ def test_what_is_not_signed_is_refused(installation, stories):
 
 
 def test_each_payload_becomes_the_row_that_its_example_says(installation, stories):
+    """A01 A16 A27 A39: each sender's parameters, its own slot for the click id, its retries and status changes."""
     for story in stories:
         for source, method, target, body, headers in story.requests():
             status, said = ask(installation, method, target, body, headers)

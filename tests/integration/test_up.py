@@ -38,6 +38,30 @@ def test_the_demo_gets_the_verdict_that_stands_beside_each_payload(installation)
     assert {step.detail for step in steps()} <= details | {""}
 
 
+def test_the_demo_speaks_in_the_words_of_the_pages(installation):
+    """A04 A09 A10 A11 A20 A24 A25 A26 A27 A29 A30 A31 A32 A33 A34 A35 A36 A37: through ingest, Kafka and the roles into ClickHouse.
+
+    A14 A15 A16 A17 A18 A21: duplicates of three kinds are no conversions and reach no destination. R11 R12 R13: Info, Success, Failure.
+    """
+    rows = installation.rows("SELECT event_id, source_id, status, sub_reason, message, view_status, match_kind FROM events")
+    said = {row["message"] for row in rows}
+    assert said >= {
+        "Conversion recorded", "Wrong conversion status: pending", "Wrong conversion status: rejected", "Wrong conversion status: frozen",
+        "Filtered event type: PageView", "Test or sandbox data", "Information captured, referral not created: invalid member link",
+        "Error: Can't find refId: nobody@customers.example", 'Error: No click id value passed to the "sub5" parameter', "Error: Unknown click_id",
+        "Error: Can't find event: N-10", "Error: Unauthorized asset: blog", "Error: No IP match",
+    }  # fmt: skip
+    causes = {row["sub_reason"] for row in rows if row["message"] == "Error: Unknown click_id"}
+    assert causes == {"never_seen", "other_property", "window_expired"}
+    assert {row["match_kind"] for row in rows if row["status"] == "ok"} == {"click_id", "email", "phone", "ip"}
+    shown = {"ok": "success", "discarded": "info", "deduplicated": "info", "error": "failure"}
+    assert all(row["view_status"] == shown[row["status"]] for row in rows)
+    duplicates = [row for row in rows if row["status"] == "deduplicated"]
+    assert {row["source_id"] for row in duplicates} == {"network", "webshop", "api"}
+    told = {row["event_id"] for row in installation.json("postbacks", "ls")}
+    assert told & {row["event_id"] for row in duplicates} == set()
+
+
 def test_the_demo_shows_postbacks_that_arrive_and_one_that_does_not(installation):
     """C10, C13 to C16: from the first `up` on, to the demo's own destinations."""
     found = installation.json("postbacks", "ls")

@@ -80,6 +80,12 @@ def test_causes_of_each_error_are_the_seed_s():
     assert len(reasons.REASON_BY_CODE["duplicate"].causes) == 3  # A15 A16 A17
 
 
+def test_a_long_word_is_cut_in_the_message():
+    said = reasons.message("wrong_status", "x" * 1_000_000)
+    assert said == f"Wrong conversion status: {'x' * reasons.LONGEST_DETAIL}…"
+    assert reasons.message("wrong_status", "x" * reasons.LONGEST_DETAIL).endswith("x")
+
+
 def test_words_stand_nowhere_else():
     """Principle 4: a message that is copied into code drifts."""
     root = Path(reasons.__file__).parents[1]
