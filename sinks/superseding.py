@@ -12,6 +12,7 @@ numbers first, and asks the view when they differ (`console/counting.py`). So no
 # ruff: noqa: S608 - all that is pasted into SQL here are names of our own
 
 import asyncio
+import time
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,7 @@ from sinks.tables import SUPERSEDED_VERDICTS
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.5
+PAUSE = 20  # times as long as a look took: over a year's verdicts, too, looking is a twentieth of a core at most
 FIRST_S = 3600.0  # the first look copies everything
 OVERLAP_MS = 600_000  # of each look with the one before: verdicts of several partitions come a little out of order
 KEY = "account_id, received_at, event_id"
@@ -51,6 +53,7 @@ class Superseding:
         """Look until cancelled. Errors are logged and tried again: the sink's own work must not end with this."""
         try:
             while True:
+                began = time.monotonic()
                 try:
                     await self.look()
                 except (ClickHouseError, OSError, aiohttp.ClientError) as error:
@@ -58,7 +61,7 @@ class Superseding:
                     await self.close()
                     self._client = None
                     await asyncio.sleep(10 * EVERY_S)
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(max(EVERY_S, PAUSE * (time.monotonic() - began)))
         finally:
             await self.close()
 
