@@ -53,6 +53,7 @@ class Event(TypedDict):
     ip: str | None  # the visitor's IP as the payload passes it (not the sender's)
     is_test: bool
     adjusts: NotRequired[bool]  # an approved negative amount: it corrects an earlier conversion, whatever its status word says
+    says_left: NotRequired[bool]  # the amount of a refund is what is left of its sale
     fraud: NotRequired[tuple[str, str]]  # (sub-reason, detail) of a fraud rule that a payload breaks by itself
     referee: NotRequired[str]  # the key of its customer, where its source records one referral per customer
     traceparent: NotRequired[str]  # W3C trace context, where the payload came with one

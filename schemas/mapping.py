@@ -136,6 +136,9 @@ class Mapping(BaseModel):
     decimals: dict[Currency, Annotated[int, Field(ge=0, le=6)]] = Field(
         default_factory=dict, description="decimals of a currency where the sender's minor units differ from ISO 4217"
     )
+    refund_amounts: Literal["taken", "left"] | None = Field(
+        default=None, description="what the amount of a refund says: what is taken back (absent, too), or what is left of the sale"
+    )
     date_formats: list[Annotated[str, AfterValidator(_date_format)]] = Field(
         default_factory=list, max_length=10, description="strptime formats, tried before the ISO and epoch forms"
     )

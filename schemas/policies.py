@@ -108,6 +108,12 @@ class AttributionPolicy(Entity):
         default=False, description="an IPv6 address counts as its /64: what is behind changes daily (privacy extensions)"
     )
 
+    @model_validator(mode="after")
+    def _leaves_time(self) -> Self:
+        if self.window_days is not None and self.min_click_to_conversion_s >= self.window_days * 86_400:
+            raise ValueError("min_click_to_conversion_s: nothing comes so late after its click and still inside window_days")
+        return self
+
 
 class AttributionOverrides(Entity):
     """What a source does otherwise than its property; a field that is null or absent stays as the property has it.

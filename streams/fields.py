@@ -7,7 +7,7 @@ and because `fill` stands on the same function, the key that ingest chose is the
 from typing import TypeVar
 
 from schemas.event import Event, Identifier
-from schemas.mapping import APPROVED, FIELDS, REVERSED, TEST, UNKNOWN
+from schemas.mapping import APPROVED, FIELDS, REVERSED, TAKEN_BACK, TEST, UNKNOWN
 from schemas.reasons import PLACEHOLDER, UNAUTHORIZED_ASSET, UNREADABLE_PAYLOAD
 from streams import fraud, identifiers, money
 from streams.macros import blank_kind, given
@@ -156,6 +156,8 @@ def _fill_words(event: Event, rules: SourceRules, name: str | None, status: str 
     event["original_status"], event["conversion_status"] = judged or _status(rules, status)
     if event["conversion_status"] == TEST:
         event["is_test"] = True
+    elif rules.says_left and event["conversion_status"] in TAKEN_BACK:
+        event["says_left"] = True
     value = event["value"]
     if value and value[0] == "-" and event["conversion_status"] == APPROVED and rules.dedup.mode != "add_value":
         event["conversion_status"], event["adjusts"] = REVERSED, True  # nobody sells for less than nothing

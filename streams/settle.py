@@ -194,6 +194,8 @@ def _share(event: Event, sale: dict[str, Any]) -> str:
     back, whole = abs(Decimal(event["value"])), abs(Decimal(sale["value"]))
     if not back:
         return "all"
+    if "says_left" in event:
+        return "part" if back < whole else "all"
     return "all" if back == whole else "part" if back < whole else "more"
 
 

@@ -11,13 +11,14 @@ takes over can stand behind the one that lost. What each refund did is noted at 
 from collections.abc import Iterable
 from decimal import Decimal
 
+from schemas.event import Event
 from streams.dedup import LINKED, OK, Entry, Verdict
 from streams.home import Home
 from streams.postback import Postbacks
 from streams.stage import Outputs
 
 MOST_REFUNDS = 100  # of one sale that are told; behind them it stays as it was told last
-WHOLE = "all"
+WHOLE, LEFT = "all", "="
 
 
 def take_back(home: Home, settled: Iterable[int], verdicts: list[Verdict], postbacks: Postbacks, out: Outputs) -> None:
@@ -31,16 +32,24 @@ def take_back(home: Home, settled: Iterable[int], verdicts: list[Verdict], postb
             if done is not None and entry["id"] not in done and len(done) < MOST_REFUNDS:
                 event, _ = home.event(entry)
                 is_first, before = not done, _left(parent)
-                done[entry["id"]] = _amount(event["value"], event["currency"], parent)
+                done[entry["id"]] = _amount(event, parent)
                 if is_first or _left(parent) != before:  # a chargeback behind a refund takes back nothing more
                     postbacks.correct(event, parent, entry, _left(parent), out)
         elif what != OK and entry.get("p"):
             postbacks.correct(home.event(entry)[0], entry, entry, None, out)
 
 
-def _amount(value: str | None, currency: str | None, parent: Entry) -> str:
-    """How much is taken back; an amount that says nothing about the sale's takes all of it, so does 0: what is left (Impact's reversals)."""
-    return WHOLE if value is None or not Decimal(value) or currency != parent["x"]["currency"] else f"{abs(Decimal(value)):f}"
+def _amount(event: Event, parent: Entry) -> str:
+    """How much is taken back, or behind LEFT what is left where the source says that. An amount that says nothing about the sale's takes all of
+    it: 0, which means what is left whatever the source says otherwise (Impact's reversals), and a left that is no less than the sale.
+    """
+    value, whole = event["value"], parent["x"]["value"]
+    if value is None or whole is None or not Decimal(value) or event["currency"] != parent["x"]["currency"]:
+        return WHOLE
+    amount = abs(Decimal(value))
+    if "says_left" in event:
+        return f"{LEFT}{amount:f}" if amount < abs(Decimal(whole)) else WHOLE
+    return f"{amount:f}"
 
 
 def _left(parent: Entry) -> str | None:
@@ -48,5 +57,7 @@ def _left(parent: Entry) -> str | None:
     amounts = parent["e"].values()
     if parent["x"]["value"] is None or WHOLE in amounts:
         return None
-    left = abs(Decimal(parent["x"]["value"])) - sum(map(Decimal, amounts))
+    left = abs(Decimal(parent["x"]["value"]))
+    for amount in amounts:  # an older payload that comes late cannot raise what is left
+        left = min(left, Decimal(amount[1:])) if amount.startswith(LEFT) else left - Decimal(amount)
     return f"{left:f}" if left > 0 else None

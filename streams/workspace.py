@@ -53,7 +53,7 @@ class SourceRules:
 
     __slots__ = (
         "account_id", "currency", "date_formats", "dedup", "default_event", "default_status", "event_memo", "events", "fraud", "lookup",
-        "minor_decimals", "policies", "property_id", "read", "source", "source_id", "status_memo", "statuses", "type", "zone",
+        "minor_decimals", "policies", "property_id", "read", "says_left", "source", "source_id", "status_memo", "statuses", "type", "zone",
     )  # fmt: skip
 
     def __init__(self, source: Source, properties: dict[str, Property]) -> None:
@@ -73,6 +73,7 @@ class SourceRules:
         self.read = sealed.reader(source.auth)
         self.events = None if mapping.events is None else {word.strip().casefold(): name for word, name in mapping.events.items()}
         self.statuses = STATUS_WORDS | {word.strip().casefold(): status for word, status in mapping.statuses.items()}
+        self.says_left = mapping.refund_amounts == "left"
         self.default_status, self.default_event = mapping.default_status, mapping.default_event
         self.minor_decimals = mapping.decimals if mapping.minor_units else None
         self.date_formats = tuple(mapping.date_formats)

@@ -18,6 +18,20 @@ async def test_home_shows_the_plots_with_a_table_each(site):
         await page.wait_for_url("**/events?status=error&from=24h")
 
 
+async def test_the_menu_leads_from_home_to_every_log(site):
+    """C01, R04: the Logs area with its three sections, and the integration events one click behind the event log."""
+    async with site.open("/") as page:
+        menu = page.get_by_role("navigation").first
+        await expect(menu).to_contain_text("Logs")
+        for title, path in (("System logs", "/visits"), ("System activity", "/activity"), ("Postback status", "/postbacks")):
+            await menu.get_by_role("link", name=title).click()
+            await page.wait_for_url(f"**{path}")
+            await expect(page.get_by_role("heading", level=1)).to_contain_text(title)
+        await menu.get_by_role("link", name="Event log").click()
+        await page.get_by_role("link", name="Referral Rock view").click()
+        await page.wait_for_url("**/integration-events")
+
+
 async def test_a_range_drawn_in_the_histogram_is_a_filter(site):
     async with site.open("/events") as page:
         box = await page.locator("#list .u-over").bounding_box()

@@ -124,7 +124,7 @@ def first_look(p, at, members, rows, clicks, policies, first, sources, adopter):
         return ("discarded", "wrong_status", click if p["test"] else p.get("cid"), None)
     if p["name"] == "AddToCart":
         return ("discarded", "filtered_event", click if p["test"] else p.get("cid"), None)
-    identity = at if sources[p["source"]][0] == "create" else identity_of(p)
+    identity = identity_of(p, at, sources)
     original = first.get(identity)
     if original is not None:
         span = sources[members[original]["source"]][1]
@@ -135,7 +135,7 @@ def first_look(p, at, members, rows, clicks, policies, first, sources, adopter):
         return ("discarded", "fraud_rule", p.get("cid"), first[referral])
     parents = [j for j, row in rows.items() if row and row[0] == "ok" and is_parent(members[j], policies)]
     if is_by_reference(p, policies):
-        return by_reference(p, at, members, rows, parents, first, identity, adopter, clicks, policies)
+        return by_reference(p, at, members, rows, parents, first, sources, adopter, clicks, policies)
     if click is None:
         return ("error", how, p.get("cid"), None)
     if p["time"] - next(c["time"] for c in clicks if c["id"] == click) < policies[p["property"]]["least"]:
@@ -149,17 +149,19 @@ def first_look(p, at, members, rows, clicks, policies, first, sources, adopter):
     return ("ok", "recorded", click, (orders or [None])[0])
 
 
-def identity_of(p):
-    return p["test"], p["tx"], p["name"]
+def identity_of(p, at, sources):
+    """What makes two payloads of a home the same conversion; in mode create each is its own."""
+    return at if sources[p["source"]][0] == "create" else (p["test"], p["tx"], p["name"])
 
 
-def by_reference(p, at, members, rows, parents, first, identity, adopter, clicks, policies):
+def by_reference(p, at, members, rows, parents, first, sources, adopter, clicks, policies):
     """Known by its order alone: recorded with the nearest sale before it, else with the first of all, but never with itself."""
+    identity = identity_of(p, at, sources)
     if parents:
         rank = lambda j: (0 if own(members[j]) == own(p) else 1 if own(members[j]) is None else 2, members[j]["name"] != p["name"], j)  # noqa: E731
         parent = min(parents, key=rank)
         click = rows[parent][2]
-    elif adopter is not None and adopter > at and (identity == at or identity_of(members[adopter]) != identity_of(p)):
+    elif adopter is not None and adopter > at and identity_of(members[adopter], adopter, sources) != identity:
         parent = adopter
         click = find_click(members[parent], clicks, policies[p["property"]])[0]
     else:

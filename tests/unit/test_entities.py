@@ -88,6 +88,7 @@ def test_secrets_are_masked_but_stored():
         ("sources: [{id: s, name: S, kind: feed, property_id: p, attribution: {window_days: unlimitd}}]", "sources.0.attribution.window_days: Input should be 'unlimited'"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, fraud: {blocked_networks: [10.0.0.1/8]}}]", "sources.0.fraud.blocked_networks.0: 10.0.0.1/8 is an address with a prefix; the network is 10.0.0.0/8"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, fraud: {blocked_email_domains: ['@x.example']}}]", "blocked_email_domains.0: '@x.example' is no domain"),
+        ("properties: [{id: p, name: P, attribution: {window_days: 1, min_click_to_conversion_s: 86400}}]", "properties.0.attribution: min_click_to_conversion_s: nothing comes so late"),
         ("offers: [{id: o, name: O, url: 'https://x.example/?s={clckid}'}]", "offers.0.url: {clckid} is no macro; did you mean {click_id}? A parameter of the click's address is {var:clckid}"),
         ("destinations: [{id: d, name: D, url: 'https://x.example/?s={foo}'}]", "destinations.0: url: {foo} is no macro"),
         ("properties: [", "line 1, column 14: expected the node content"),
