@@ -101,12 +101,18 @@ INTEGRATION_EVENTS: Filters = (
     Filter("type", "type", "how it came in", "words", {word: KIND_WORDS[kind] for word, kind in KINDS.items()}),
     *times("created_date"),
 )
+INTEGRATION_EVENTS_IN_BASE: Filters = (
+    Filter("view_status", "view_status", "", "words", _words(VIEW_STATUSES)),
+    Filter("type", "type", "", "words", KINDS),
+    *times("event_time"),
+)
 SYSTEM_LOGS: Filters = (
     Filter("event_type", "event_type", "Visits, Clicks or Conversions", "words", _words([*dict.fromkeys(EVENT_TYPES.values()), CONVERSIONS])),
     *CLICK,
     Filter("click_id", "click_id", "a click id"),
     *times("received_at"),
 )  # fmt: skip
+SYSTEM_LOGS_IN_BASE: Filters = (SYSTEM_LOGS[0]._replace(column=f"'{CONVERSIONS}'"), *SYSTEM_LOGS[1:])
 VISITS: Filters = (
     Filter("type", "kind", "what it was", "words", _words(VISIT_KINDS)),
     *CLICK,

@@ -21,6 +21,8 @@ class Listed(NamedTuple):
     """A list. `account` is the column that says whose a row is, empty when all rows are the workspace's own.
 
     `base`: the table behind a view that leaves superseded rows out (`paging.py`); `fixed`: the filters on what no later verdict changes. `is_wide`: a view that cannot be left after some rows.
+    A view that says the same in other words has its filters and its time in those of the table, too (`by_base`, `base_time`), so that it is counted
+    like the event log itself; `others`: the condition for its rows that come from elsewhere, `tables` all that its rows come from.
     """
 
     name: str
@@ -35,6 +37,15 @@ class Listed(NamedTuple):
     base: str = ""
     is_wide: bool = False
     fixed: frozenset[str] = frozenset()
+    by_base: Filters = ()
+    base_time: str = ""
+    others: str = ""
+    tables: tuple[str, ...] = ()
+
+    @property
+    def in_base(self) -> "Listed":
+        """Return the list in the words of the table behind it: over the view `events`, which shows that table's current rows."""
+        return self._replace(view="events", filters=self.by_base, time=self.base_time or self.time) if self.by_base else self
 
 
 LISTS = (
@@ -46,9 +57,13 @@ LISTS = (
     ),
     Listed(
         "integration_events", "Integration events in Referral Rock's words", "integration_events", "created_date", "event_id",
-        filters.INTEGRATION_EVENTS, hidden=("account_id",),
+        filters.INTEGRATION_EVENTS, hidden=("account_id",), base="event_revisions", fixed=frozenset({"type", "from", "to"}),
+        by_base=filters.INTEGRATION_EVENTS_IN_BASE, base_time="event_time",
     ),
-    Listed("system_logs", "System logs", "system_logs", "received_at", "id", filters.SYSTEM_LOGS, is_wide=True),
+    Listed(
+        "system_logs", "System logs", "system_logs", "received_at", "id", filters.SYSTEM_LOGS, is_wide=True,
+        by_base=filters.SYSTEM_LOGS_IN_BASE, others="event_type != 'Conversions'", tables=("event_revisions", "visits"),
+    ),
     Listed("visits", "Visits and clicks", "visits", "received_at", "visit_id", filters.VISITS, heavy=("identifiers",)),
     Listed("postbacks", "Postback status", "postbacks", "postback_time", "postback_id", filters.POSTBACKS, is_wide=True),
     Listed("activity", "System activity", "activity", "changed_at", "activity_id", filters.ACTIVITY, account=""),

@@ -43,7 +43,7 @@ async def rows(
         return await _by_windows(asker, found, question, cursor, wanted)
     take = wanted + wanted // 8 + 8
     while take < MOST:
-        near = await asker.one(nearest(found, given, there_are if accounts is None else accounts, cursor, take))
+        near = await asker.one(nearest(found.in_base, given, there_are if accounts is None else accounts, cursor, take))
         if near is None or not near["ids"]:
             return []
         is_all = near["taken"] < take

@@ -14,6 +14,7 @@ numbers first, and asks the view when they differ (`console/counting.py`). So no
 import asyncio
 from typing import Any
 
+import aiohttp
 import clickhouse_connect
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -48,14 +49,18 @@ class Superseding:
 
     async def run(self) -> None:
         """Look until cancelled. Errors are logged and tried again: the sink's own work must not end with this."""
-        while True:
-            try:
-                await self.look()
-            except (ClickHouseError, OSError) as error:
-                log.warning("superseded verdicts not copied", error=str(error)[:300])
-                self._client = None
-                await asyncio.sleep(10 * EVERY_S)
-            await asyncio.sleep(EVERY_S)
+        try:
+            while True:
+                try:
+                    await self.look()
+                except (ClickHouseError, OSError, aiohttp.ClientError) as error:
+                    log.warning("superseded verdicts not copied", error=str(error)[:300])
+                    await self.close()
+                    self._client = None
+                    await asyncio.sleep(10 * EVERY_S)
+                await asyncio.sleep(EVERY_S)
+        finally:
+            await self.close()
 
     async def look(self) -> None:
         """Copy what is new since the last look."""
@@ -67,3 +72,8 @@ class Superseding:
         if found["revised"] != self._revised:
             await self._client.command(fill(max(0, self._newest_ms - OVERLAP_MS)), settings={"max_execution_time": FIRST_S})
             self._revised, self._newest_ms = found["revised"], found["newest_ms"]
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            await self._client.close()

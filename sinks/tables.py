@@ -204,8 +204,8 @@ POSTBACK_ATTEMPTS = Table(
 )  # fmt: skip
 
 _COUNTED = {
-    "event_id", "receipt_id", "account_id", "property_id", "source_id", "type", "received_at", "status", "reason", "sub_reason", "view_status",
-    "conversion_name", "click_id", "match_kind", "campaign_id", "traffic_source_id", "transaction_id", "is_test", "revision",
+    "event_id", "receipt_id", "account_id", "property_id", "source_id", "type", "received_at", "event_time", "status", "reason", "sub_reason",
+    "view_status", "conversion_name", "click_id", "match_kind", "campaign_id", "traffic_source_id", "transaction_id", "is_test", "revision",
 }  # fmt: skip
 SUPERSEDED_VERDICTS = Table(
     "superseded_verdicts",

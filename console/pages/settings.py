@@ -1,6 +1,6 @@
 """Settings: every kind of entity with its editor, the mapping tester, users and tokens.
 
-The editor is the entity as JSON, because a mapping nests; beside it stand the fields with their meaning, from the same models that check it.
+The editor is a form made from the model that checks the entity (`forms.py`), over the entity as JSON, which is what is saved.
 Saving goes through the API's own handler, with the ETag that was seen, so two people cannot overwrite each other without knowing. What is wrong
 comes back above the text with its place and line, and the text stays as it was typed.
 """
@@ -19,7 +19,7 @@ from console import editing
 from console.api import rules
 from console.api import settings as api
 from console.file_place import line_of
-from console.pages import drawing
+from console.pages import drawing, forms
 from console.server.answers import Refused
 from console.server.route import Ask, Route
 from schemas.entities import ENTITY_MODELS
@@ -90,7 +90,7 @@ async def edit(ask: Ask) -> Any:
     return drawing.page(
         ask, "settings_edit.html", kind=kind, section=SECTIONS[kind], entity_id="" if is_new else entity_id, value=value, is_new=is_new,
         tag=editing.etag(stored), fields=fields(kind), used_by=[] if is_new else editing.users_of(kind, entity_id, ask.context.following.entities),
-        about=ABOUT[kind],
+        about=ABOUT[kind], controls=forms.controls(kind, value, ask.context.following.entities),
     )  # fmt: skip
 
 

@@ -61,6 +61,7 @@
 
   function goTo(line) { // selects a line of the editor
     const field = one("textarea.code"), lines = field.value.split("\n"), begin = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+    field.closest("details")?.setAttribute("open", "");
     field.focus();
     field.setSelectionRange(begin, begin + (lines[line - 1] ?? "").length);
   }

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS superseded_verdicts ${ON_CLUSTER}
     `source_id` LowCardinality(String) COMMENT 'Source that sent the payload',
     `type` LowCardinality(String) COMMENT 'Type of the event: how it came in',
     `received_at` DateTime64(3, 'UTC') COMMENT 'When the payload was received' CODEC(Delta, ZSTD(1)),
+    `event_time` DateTime64(3, 'UTC') COMMENT 'When it happened, as the payload says, else when it was received' CODEC(Delta, ZSTD(1)),
     `status` LowCardinality(String) COMMENT 'ok, discarded, deduplicated or error',
     `reason` LowCardinality(String) COMMENT 'Why: a code of the view reasons',
     `sub_reason` LowCardinality(Nullable(String)) COMMENT 'The cause behind the reason, where it is known',

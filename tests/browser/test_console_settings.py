@@ -1,12 +1,38 @@
 """Settings, people and rights in a real browser: an edit with its activity row, what is refused and where, the mapping tester, login and logout."""
 
+import orjson
 from playwright.async_api import expect
+
+
+async def as_json(page):
+    """Open the editor's JSON, and return it."""
+    await page.locator("#advanced > summary").click()
+    return page.locator("#value")
+
+
+async def test_a_form_is_the_json_and_what_is_wrong_stands_beside_its_control(site):
+    """C07: the entities that people edit have forms; what the server says of a field is shown at it, and one saves what is seen."""
+    async with site.open("/settings/source/members") as page:
+        await page.get_by_label("Name", exact=True).fill("Member programme")
+        await page.locator("#f-mapping-statuses").fill("joined = approvedd")
+        await page.locator("#f-mapping-click_id").fill("member, member_id")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#f-mapping-statuses")).to_have_attribute("aria-invalid", "true")
+        await expect(page.locator("#f-mapping-statuses + .wrong")).to_contain_text("Input should be")
+        await page.locator("#f-mapping-statuses").fill("joined = approved")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Member programme")
+        value = await as_json(page)
+        saved = orjson.loads(await value.input_value())
+        assert saved["mapping"] == {"click_id": ["member", "member_id"], "default_status": "approved", "statuses": {"joined": "approved"}}
+        await value.fill((await value.input_value()).replace("Member programme", "Members"))
+        await expect(page.get_by_label("Name", exact=True)).to_have_value("Members")
 
 
 async def test_an_edit_is_saved_with_its_reason_and_is_an_activity_row(site):
     """C07, C08: who changed the mapping, when, why, and what it was before."""
     async with site.open("/settings/traffic_source/social", "editor") as page:
-        value = page.locator("#value")
+        value = await as_json(page)
         await value.fill((await value.input_value()).replace('"Social"', '"Social ads"'))
         await page.locator("#editor").get_by_label("Reason").fill("its real name")
         await page.get_by_role("button", name="Save").click()
@@ -22,7 +48,7 @@ async def test_an_edit_is_saved_with_its_reason_and_is_an_activity_row(site):
 
 async def test_what_is_wrong_is_said_with_its_place(site):
     async with site.open("/settings/source/net") as page:
-        value = page.locator("#value")
+        value = await as_json(page)
         good = await value.input_value()
         await value.fill(good.replace('"click_id"', '"clickid"'))
         await page.get_by_role("button", name="Save").click()
@@ -41,7 +67,7 @@ async def test_what_is_wrong_is_said_with_its_place(site):
 async def test_two_people_cannot_overwrite_each_other_without_knowing(site):
     async with site.open("/settings/lander/page") as first, site.open("/settings/lander/page", "editor") as second:
         for page, name in ((second, "Second"), (first, "First")):
-            value = page.locator("#value")
+            value = await as_json(page)
             await value.fill((await value.input_value()).replace('"Page"', f'"{name}"'))
             await page.get_by_role("button", name="Save").click()
             if page is second:
@@ -53,7 +79,7 @@ async def test_one_is_made_and_deleted_and_what_is_in_use_stays(site):
     async with site.open("/settings/offer") as page:
         await page.get_by_role("link", name="New offer").click()
         await page.get_by_label("Id", exact=True).fill("extra")
-        await page.locator("#value").fill('{"name": "Extra", "url": "https://shop.example/extra"}')
+        await (await as_json(page)).fill('{"name": "Extra", "url": "https://shop.example/extra"}')
         await page.get_by_role("button", name="Save").click()
         await page.wait_for_url("**/settings/offer/extra")
         await page.get_by_text("Delete this offer").click()
@@ -70,11 +96,11 @@ async def test_the_mapping_tester_judges_and_writes_nothing(site):
     """A10: paste a payload, see what it is read as and the verdict, also under a mapping that is not saved."""
     async with site.open("/settings/source/net", "analyst") as page:
         before = site.context.following.version
-        await page.get_by_label("Payload").fill("sub5=ann&txid=TRY-1&payout=12&status=approved")
+        await page.locator("#tester").get_by_label("Payload").fill("sub5=ann&txid=TRY-1&payout=12&status=approved")
         await page.get_by_role("button", name="Test").click()
         await expect(page.locator("#tested")).to_contain_text("Conversion recorded")
         await expect(page.locator("#tested")).to_contain_text("TRY-1")
-        await page.get_by_label("Payload").fill("sub5=ann&txid=N-1&payout=49.90&status=approved")
+        await page.locator("#tester").get_by_label("Payload").fill("sub5=ann&txid=N-1&payout=49.90&status=approved")
         await page.get_by_role("button", name="Test").click()
         await expect(page.locator("#tested")).to_contain_text("Already processed this exact conversion")
         assert site.context.following.version == before
