@@ -26,7 +26,7 @@ VERBS = (
     ("export-workspace", "apply:export_workspace"),
     ("schema", "apply:schema"),
     ("send", "feed:send"),
-    ("import", "feed:upload"),
+    ("upload", "feed:upload"),
     ("gen", "feed:gen"),
     ("tail", "events:tail"),
     ("get", "events:get"),

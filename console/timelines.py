@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from console.inspecting import duplicate
+from console.json_text import money
 from console.listing import Accounts, Question
 from console.spoken import spoken
 
@@ -94,7 +95,7 @@ def _visit(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _event(row: dict[str, Any]) -> dict[str, Any]:
-    amount = f", {row['value'].normalize():f} {row['currency'] or ''}".rstrip() if row["value"] is not None else ""
+    amount = f", {money(row['value'])} {row['currency'] or ''}".rstrip() if row["value"] is not None else ""
     return {
         "at": _utc(row["event_time"]), "kind": "event", "what": row["conversion_name"] or row["type"], "id": row["event_id"],
         "status": row["status"], "detail": f"{row['message']}{amount}", "row": {k: v for k, v in row.items() if k != "evidence"}, "duplicates": [],

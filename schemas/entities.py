@@ -183,6 +183,9 @@ class Token(Entity):
     id: Id
     user_id: Id
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|\*\*\*)$", description="*** in a masked export: the stored one stays")]
+    ended_sessions: list[Annotated[str, Field(pattern=r"^[0-9]+~[0-9a-f]+$")]] = Field(
+        default_factory=list, max_length=1000, description="browser sessions that were logged out before their time"
+    )
 
 
 ENTITY_MODELS: dict[str, type[Entity]] = {

@@ -91,9 +91,11 @@ FROM events
 )
 
 # Facts before parameters: "use the details column to see why". Their names have capitals and blanks, as no sender's do, and win if one does.
+# Two decimals at least, as on every page: 49.90.
+_MONEY = "concat(toString(value), multiIf(position(toString(value), '.') = 0, '.00', match(toString(value), '[.][0-9]$'), '0', ''))"
 _FACTS = {
     "Reason": "toString(reason)", "Cause": "ifNull(toString(sub_reason), '')", "Source": "toString(source_id)",
-    "Conversion": "ifNull(toString(conversion_name), '')", "Value": "trim(concat(ifNull(toString(value), ''), ' ', ifNull(toString(currency), '')))",
+    "Conversion": "ifNull(toString(conversion_name), '')", "Value": f"trim(concat(ifNull({_MONEY}, ''), ' ', ifNull(toString(currency), '')))",
     "Click id": "ifNull(click_id, '')", "Transaction id": "ifNull(transaction_id, '')",
 }  # fmt: skip
 _FACTS_SQL = "mapFilter((k, v) -> v != '', map(" + ", ".join(f"{quote(name)}, {sql}" for name, sql in _FACTS.items()) + "))"

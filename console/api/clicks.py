@@ -10,8 +10,13 @@ from console.api.revealing import REASON, REVEAL
 from console.listing import Question
 from console.server.answers import Refused
 from console.server.openapi import shape
-from console.server.route import Ask, Route
+from console.server.route import Ask, Parameter, Route
 from schemas.entities import Property
+
+DAY_MS = 86_400_000
+WINDOW = Parameter(
+    "window_days", "draw an attribution window of so many days; 0: that of the property", "int", default="0", least=0, most=3650
+)
 
 
 async def timeline(ask: Ask) -> dict[str, Any]:
@@ -29,16 +34,25 @@ async def timeline(ask: Ask) -> dict[str, Any]:
     return {
         "click_id": click_id,
         "property_id": property_id,
-        "window": timelines.window(found, _window_ms(ask, property_id)),
+        "window": timelines.window(found, _wanted_ms(ask) or _window_ms(ask, property_id)),
+        "own_days": _own_days(ask, property_id),
         "entries": [masking.deep(entry | {"row": masking.row(entry["row"])}) for entry in found],
         "counts": {"visits": len(visits), "events": len(events), "postbacks": len(postbacks)},
     }
 
 
+def _wanted_ms(ask: Ask) -> int:
+    return ask.number("window_days") * DAY_MS
+
+
 def _window_ms(ask: Ask, property_id: str) -> int | None:
+    days = _own_days(ask, property_id)
+    return None if days is None else int(days * DAY_MS)
+
+
+def _own_days(ask: Ask, property_id: str) -> float | None:
     found = ask.context.following.workspace.get("property", property_id)
-    days = found.attribution.window_days if isinstance(found, Property) else None
-    return None if days is None else int(days * 86_400_000)
+    return found.attribution.window_days if isinstance(found, Property) else None
 
 
 async def postback(ask: Ask) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def _attempts(ask: Ask, postback_id: str) -> Question:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/clicks/{click_id}/timeline", timeline, "read_log", "All that happened to a click", refusals=("not_found",), answer=shape("click_id", "window", "entries")),
+    Route("GET", "/api/v1/clicks/{click_id}/timeline", timeline, "read_log", "All that happened to a click", (WINDOW,), refusals=("not_found",), answer=shape("click_id", "window", "entries")),
     Route("GET", "/api/v1/postbacks/{postback_id}", postback, "read_log", "A postback with every attempt", (REVEAL, REASON),
           refusals=("not_found",), answer=shape("postback", "attempts")),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Who am I, log in with a token, log out. A browser gets a cookie, a program goes on with its token."""
 
+import contextlib
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +11,8 @@ from console.server.openapi import shape
 from console.server.route import Ask, Route
 from console.server.sessions import COOKIE
 from schemas.permissions import PERMISSIONS
+from streams.runtime.errors import Unavailable
+from streams.runtime.settings_store import Change
 
 LONGEST_NEXT = 2000
 
@@ -52,9 +55,15 @@ async def log_in(ask: Ask) -> web.StreamResponse:
 
 
 async def log_out(ask: Ask) -> web.StreamResponse:
-    """End the session."""
-    response = json_response({"ok": True})
-    ask.context.sessions.end(response, ask.request.cookies.get(COOKIE, ""))
+    """End the session, here at once and everywhere by a change of its token; while Kafka is away, here only."""
+    response, cookie = json_response({"ok": True}), ask.request.cookies.get(COOKIE, "")
+    sessions, following = ask.context.sessions, ask.context.following
+    token_id = sessions.token_id(cookie)
+    sessions.end(response, cookie)
+    token = following.entities.get(("token", token_id)) if token_id else None
+    if token_id and token:
+        with contextlib.suppress(Unavailable):
+            await following.change([Change("token", token_id, sessions.with_ended(token, cookie))], ask.viewer.user_id, "logged out")
     return response
 
 

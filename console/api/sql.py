@@ -1,10 +1,12 @@
 """SQL: a question of a person, checked and limited, answered in the format that it asks for."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from console.csv_guard import guarded
 from console.server.answers import Refused
 from console.server.openapi import shape
 from console.server.route import Ask, Route
@@ -48,11 +50,17 @@ async def ask_sql(ask: Ask) -> web.StreamResponse:
     response = web.StreamResponse(headers={"X-Format": form, "Cache-Control": "no-store"})
     response.content_type = FORMATS[form]
     await response.prepare(ask.request)
-    await response.write(first)
-    async for piece in pieces:
+    passing = _with_first(first, pieces)
+    async for piece in guarded(passing) if form.startswith("CSV") else passing:
         await response.write(piece)
     await response.write_eof()
     return response
+
+
+async def _with_first(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in others:
+        yield piece
 
 
 async def schema(_: Ask) -> dict[str, Any]:

@@ -108,8 +108,10 @@ def _words(field: Schema) -> tuple[tuple[str, str], ...]:
 
 def _entity(name: str) -> str:
     """The kind that a reference names: property_id, destination_ids."""
-    return name.removesuffix("s").removesuffix("_id") if name.removesuffix("s").endswith("_id") else ""
+    kind = name.removesuffix("s").removesuffix("_id")
+    return kind if kind in ENTITY_MODELS and name.removesuffix("s").endswith("_id") else ""
 
 
 def _label(name: str) -> str:
-    return name.replace("_ids", "s").removesuffix("_id").replace("_", " ").capitalize()
+    shown = name.replace("_ids", "s").removesuffix("_id") if _entity(name) else name
+    return shown.replace("_", " ").capitalize()

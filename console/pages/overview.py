@@ -122,5 +122,14 @@ ROUTES = (
     Route("GET", "/", home, "read_log", "Home: the plots that people look for", (), EVENTS, produces=("text/html",), kind="page"),
     Route("GET", "/problems", problems, "read_log", "Problems, by reason", (), EVENTS, produces=("text/html",), kind="page"),
     Route("GET", "/health", pipe, "read_log", "The stages as a pipe", produces=("text/html",), kind="page"),
-    Route("GET", "/clicks/{click_id}", click, "read_log", "All that happened to a click", produces=("text/html",), kind="page"),
+    Route(
+        "GET",
+        "/clicks/{click_id}",
+        click,
+        "read_log",
+        "All that happened to a click",
+        (clicks.WINDOW,),
+        produces=("text/html",),
+        kind="page",
+    ),
 )

@@ -42,8 +42,11 @@ def ask_who(request: web.Request, context: Context) -> Viewer:
             raise Refused("unknown_token")
         return found
     cookie = request.cookies.get(COOKIE, "")
-    if cookie and (found := _user_of(context, context.sessions.token_id(cookie), context.sessions.csrf(cookie))):
-        return found
+    if cookie:
+        token_id = context.sessions.token_id(cookie)
+        ended = context.following.entities.get(("token", token_id), {}).get("ended_sessions", ()) if token_id else ()
+        if context.sessions.name(cookie) not in ended and (found := _user_of(context, token_id, context.sessions.csrf(cookie))):
+            return found
     return viewer.local(context.local_user) if context.local_user and is_local(request) else viewer.NOBODY
 
 

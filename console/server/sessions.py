@@ -2,7 +2,8 @@
 
 A cookie is `token_id.issued.nonce.signature`. It is good while that token exists, so revoking a token logs its browsers out, on every replica
 at once; there is no table of sessions to share or to lose. The key of the signatures is made from the workspace's PII key, which every
-replica has. Logging out takes the cookie away and refuses it here until it would have ended anyway.
+replica has. Logging out takes the cookie away and refuses it here until it would have ended anyway; so that every replica does, and a restart
+forgets nothing, its token remembers the sessions that were ended (`schemas/entities.py`), which all of them follow.
 
 The token of a page (`csrf`) is a signature of the cookie: a page of another site can make the browser send the cookie, but cannot read it.
 """
@@ -11,13 +12,15 @@ import hashlib
 import hmac
 import secrets
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 COOKIE: Final = "clicktrail_session"
 LIFE_S: Final = 12 * 3600
 REMEMBERED: Final = 100_000  # ended sessions
+MOST_ENDED: Final = 1_000  # of one token
 
 
 class Sessions:
@@ -42,6 +45,16 @@ class Sessions:
         if len(parts) != 3 or not hmac.compare_digest(signature, self._sign(b"session", text)) or cookie in self._ended:
             return None
         return parts[0] if time.time() - int(parts[1]) < LIFE_S else None
+
+    def name(self, cookie: str) -> str:
+        """Return what a session is called in its token's list of ended ones: when it was opened, and a random word."""
+        return "~".join(cookie.split("~")[1:3])
+
+    def with_ended(self, token: Mapping[str, Any], cookie: str) -> dict[str, Any]:
+        """Return a token that remembers that a session has ended; what would have ended by now is forgotten."""
+        now = time.time()
+        young = [each for each in token.get("ended_sessions", ()) if now - int(each.partition("~")[0]) < LIFE_S]
+        return {**token, "ended_sessions": [*young, self.name(cookie)][-MOST_ENDED:]}
 
     def csrf(self, cookie: str) -> str:
         """Return the token that a page of this session sends with what changes something."""
