@@ -194,7 +194,7 @@ def _condition(found: Filter, texts: list[str], values: Values) -> str:
 
 
 def _search(found: Filter, text: str, values: Values) -> str:
-    """An id is asked for as a whole, which the indexes find at once; with a * behind it by its beginning, which reads the range."""
+    """An id is asked for as a whole, which the indexes find at once; with a * behind it by its beginning, which reads every id of the range."""
     values[found.name] = text.rstrip("*")
     columns = [column.strip() for column in found.column.split(",")]
     if text.endswith("*"):

@@ -13,7 +13,7 @@ member link, so the self-referral rule finds nothing here; whoever compares sees
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,9 +25,10 @@ from console.records import Place, Records
 from schemas.event import SETTINGS_VERSION, SOURCE, Event, Identifier
 from schemas.identity import event_id as event_id_of
 from streams.runtime.memory import Memory
-from streams.topology import LOOKUPS
+from streams.topology import LOOKUPS, PAYLOADS
 from streams.workspace import Workspace
 
+Tell = Callable[[int], None]
 EPOCH = 1
 CHUNK = 200  # records that are judged before others have their turn on the loop
 AT_ONCE = 2_000  # values in one question: they travel in its address
@@ -70,9 +71,9 @@ def workspace_of(entities: Entities, changes: Entities | None = None) -> Workspa
 
 
 async def judged(
-    payloads: Sequence[Given], workspace: Workspace, visits: Iterable[Mapping[str, Any]], pii_key: bytes
+    payloads: Sequence[Given], workspace: Workspace, visits: Iterable[Mapping[str, Any]], pii_key: bytes, tell: Tell | None = None
 ) -> tuple[list[Judged], Memory]:
-    """Judge payloads in the order given, after visits. The loop has its turn between chunks."""
+    """Judge payloads in the order given, after visits. The loop has its turn between chunks; `tell` hears of every chunk of payloads."""
     memory = Memory(workspace, partitions=PARTITIONS, pii_key=pii_key, epoch=EPOCH)
     for visit in visits:
         memory.visit(visit)
@@ -82,6 +83,8 @@ async def judged(
         names[event_id_of(EPOCH, record.partition, record.offset)] = given
     while waiting := memory.waiting():
         memory.step(waiting[0], CHUNK)
+        if tell is not None and waiting[0][0] == PAYLOADS.name:
+            tell(CHUNK)
         await asyncio.sleep(0)
     ids = {mine: given.event_id or mine for mine, given in names.items()}
     sent: dict[str, list[dict[str, Any]]] = {}

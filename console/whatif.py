@@ -7,6 +7,7 @@ are, unchanged: where that differs from the log (settings were changed since, a 
 # ruff: noqa: S608 - only columns and views of our own are pasted into SQL here; values are parameters
 
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +21,7 @@ from console.replaying import Judged
 from schemas.event import Event
 from streams.workspace import Workspace
 
+Progress = Callable[[int, int], None]
 SAMPLES = 50
 READ_S = 60.0  # for the payloads of a range
 COLUMNS = (
@@ -39,8 +41,21 @@ class Tried(NamedTuple):
     limit: int
 
 
-async def answer(tried: Tried, asker: Asker, records: Records, pii_key: bytes) -> dict[str, Any]:
+class Steps:
+    """How far a long answer is: payloads judged, of all that will be. They are judged four times, twice of these to see which clicks are asked for."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self.done, self.total = progress, 0, 0
+
+    def tell(self, count: int) -> None:
+        """Note that so many more were judged."""
+        self.done = min(self.done + count, self.total)
+        self._progress(self.done, self.total)
+
+
+async def answer(tried: Tried, asker: Asker, records: Records, pii_key: bytes, progress: Progress = lambda _, __: None) -> dict[str, Any]:
     """Return the matrix, the money that moved, samples of what changed, and how far the answer can be trusted."""
+    steps = Steps(progress)
     sql, values = condition(listed("events"), tried.given, tried.accounts)
     order = "ORDER BY received_at DESC, event_id DESC LIMIT {limit:UInt32}"
     rows = await asker.rows(Question(f"SELECT {COLUMNS} FROM events WHERE {sql} {order}", values | {"limit": tried.limit}))
@@ -50,21 +65,23 @@ async def answer(tried: Tried, asker: Asker, records: Records, pii_key: bytes) -
         return _answer([], {}, {}, total, 0, 0)
     old = {row["event_id"]: row for row in rows}
     payloads, missing = await replaying.stored(records, rows, READ_S)
+    steps.total = 4 * len(payloads)
     first_ms, last_ms = min(row["received_ms"] for row in rows), max(row["received_ms"] for row in rows)
     now = replaying.workspace_of(tried.entities)
     changed = replaying.workspace_of(tried.entities, tried.changes)
-    blind, memory = await replaying.judged(payloads, changed, [], pii_key)
-    blind_now, memory_now = await replaying.judged(payloads, now, [], pii_key)
+    blind, memory = await replaying.judged(payloads, changed, [], pii_key, steps.tell)
+    blind_now, memory_now = await replaying.judged(payloads, now, [], pii_key, steps.tell)
     events = [_event(each.row) for each in (*blind, *blind_now)]
     questions = replaying.relatives(events, tried.accounts, first_ms)
     before = {row["event_id"]: row for question in questions for row in await asker.rows(question) if row["event_id"] not in old}
     earlier, _ = await replaying.stored(records, before.values(), READ_S)
     wanted = replaying.asked_for(memory) | replaying.asked_for(memory_now)
+    steps.total += 2 * len(earlier)
     begin_ms = first_ms - max(replaying.look_back_ms(now), replaying.look_back_ms(changed))
     visits = await replaying.visits_of(asker, wanted, tried.accounts, begin_ms, last_ms + replaying.LOOK_BACK_MS)
 
     async def under(workspace: Workspace) -> dict[str, Judged]:
-        found, _ = await replaying.judged([*earlier, *payloads], workspace, visits, pii_key)
+        found, _ = await replaying.judged([*earlier, *payloads], workspace, visits, pii_key, steps.tell)
         return {each.row["event_id"]: each for each in found}
 
     return _answer(rows, await under(now), await under(changed), total, missing, len(visits))

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,6 +102,11 @@ async def test_mapping(ask: Ask) -> dict[str, Any]:
 
 async def what_if(ask: Ask) -> dict[str, Any]:
     """Return the matrix of old status x new status, the money that would move, and samples."""
+    return await tried(ask)(lambda _, __: None)
+
+
+def tried(ask: Ask) -> Callable[[whatif.Progress], Awaitable[dict[str, Any]]]:
+    """Return the work that answers, for whoever wants to hear how far it is. Refused for a rule that is none, or not the viewer's."""
     wish, context = ask.body, ask.context
     entities = context.following.entities
     changes: Entities = {}
@@ -112,10 +118,14 @@ async def what_if(ask: Ask) -> dict[str, Any]:
         changes[key] = None if change.value is None else _wanted(*key, change.value, {**entities, **changes})  # type: ignore[assignment]
     _allow(ask, changes)
     _workspace(ask, changes)
-    tried = whatif.Tried(wish.filters, ask.viewer.accounts, entities, changes, wish.limit)
-    found = await whatif.answer(tried, context.asker, context.records, context.settings.pii_secret())
-    masked: dict[str, Any] = masking.deep(found)
-    return masked
+    question = whatif.Tried(wish.filters, ask.viewer.accounts, entities, changes, wish.limit)
+
+    async def work(progress: whatif.Progress) -> dict[str, Any]:
+        found = await whatif.answer(question, context.asker, context.records, context.settings.pii_secret(), progress)
+        masked: dict[str, Any] = masking.deep(found)
+        return masked
+
+    return work
 
 
 def _allow(ask: Ask, changes: Entities) -> None:

@@ -5,6 +5,7 @@ So both are one text, a form cannot save what it does not show, and what has no 
 is edited as JSON beside the rest. What is wrong is said by the server only, and comes back with its place; the control of that place shows it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -45,7 +46,15 @@ def _controls(schema: Schema, named: Schema, value: Mapping[str, Any], known: Ma
         path, given = f"{above}{name}", value.get(name)
         if inner := _group(field, named):
             among = tuple(_controls(inner, named, given if isinstance(given, dict) else {}, known, f"{path}."))
-            yield Control(path, _label(name), inner.get("description", ""), "group", "", is_folded=name in ADVANCED, inner=among)
+            yield Control(
+                path,
+                _label(name),
+                inner.get("description", "").partition(". ")[0].rstrip("."),
+                "group",
+                "",
+                is_folded=name in ADVANCED,
+                inner=among,
+            )
         elif (kind := _kind(field)) and (text := _text(kind, given)) is not None:
             words = _words(field) or tuple((each, each) for each in known.get(_entity(name), ()))
             yield Control(
@@ -114,4 +123,5 @@ def _entity(name: str) -> str:
 
 def _label(name: str) -> str:
     shown = name.replace("_ids", "s").removesuffix("_id") if _entity(name) else name
-    return shown.replace("_", " ").capitalize()
+    words = re.sub(r"_s$", "_seconds", re.sub(r"_per_s$", "_per_second", shown)).replace("_", " ").capitalize()
+    return re.sub(r"\b(ip|url|id)(s?)\b", lambda found: found[1].upper() + found[2], words, flags=re.IGNORECASE)

@@ -19,7 +19,14 @@ def topology() -> str:
 def results() -> str:
     """One line per committed figure; each names its command and the load beside it."""
     lines = ["| what | measured | load beside it | date | command |", "|---|---|---|---|---|"]
-    for name, reader in (("reference", reference), ("real", real), ("latency", latency), ("kills", kills), ("delivery", delivery)):
+    for name, reader in (
+        ("reference", reference),
+        ("real", real),
+        ("latency", latency),
+        ("kills", kills),
+        ("delivery", delivery),
+        ("console", console),
+    ):
         path = ROOT / "bench" / "results" / f"{name}.json"
         if path.exists():
             lines += reader(json.loads(path.read_text()))
@@ -125,6 +132,25 @@ def chaos() -> str:
     if found["not_run"]:
         lines += ["", "Not run: " + "; ".join(found["not_run"]) + "."]
     return "\n".join(lines)
+
+
+def console(found: list[dict[str, Any]]) -> list[str]:
+    """Every page and filter; the slowest is named, because a mean hides it."""
+    lines = []
+    for kind, what in (
+        ("page", "its pages"),
+        ("numbers", "counter and histogram, where a page sends them later"),
+        ("api", "rows and exact total by API"),
+    ):
+        rows = [row for row in found if row["what"].startswith(kind)]
+        if rows:
+            worst = max(rows, key=lambda row: row["p95_ms"])
+            middle = sorted(row["p95_ms"] for row in rows)[len(rows) // 2]
+            cpu = sorted(row["cpu_ms"] for row in rows)[len(rows) // 2]
+            measured = f"p95 {middle} ms in the middle, {worst['p95_ms']} ms at worst ({worst['what'].partition(' ')[2]}); engine {cpu} CPU-ms in the middle"
+            load = f"load {min(row['load'] for row in rows):.0f} to {max(row['load'] for row in rows):.0f}"
+            lines.append(line(f"Console on {rows[0]['events']:,} events, {what}", measured, load, worst["date"], "python -m bench console"))
+    return lines
 
 
 BLOCKS = {"topology": topology, "results": results, "chaos": chaos}
