@@ -43,7 +43,10 @@ lock: .venv/.locked  ## resolve pyproject.toml into requirements.lock anew, and 
 bench: .venv/.locked  ## measure: the reference workload and the real product, beside the peers
 	@$(PY) -m bench
 
+chaos: .venv/.locked  ## every fault against every promise, as a table (under 25 minutes; kept in bench/results/chaos.json)
+	@$(PY) -m bench.chaos
+
 clean:  ## remove what was built or cached; ./data stays
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
-.PHONY: help setup up test deploy-check lint lock bench clean
+.PHONY: help setup up test deploy-check lint lock bench chaos clean

@@ -50,7 +50,8 @@ class Destinations:
             return web.Response(status=int(way), text="trouble")
         if way == "hang":
             await asyncio.sleep(5)
-        elif way == "half":
+        elif way == "half":  # the status is a receipt where no body is asked for
+            self.received["flaky"][request.headers.get("Idempotency-Key", "")] += 1
             response = web.StreamResponse(headers={"Content-Length": "1000"})
             await response.prepare(request)
             await response.write(b"half")

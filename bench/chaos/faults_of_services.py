@@ -1,15 +1,31 @@
 """The faults of Kafka, the network before it, and ClickHouse."""
 
 import asyncio
+import os
 import random
 import signal
 
 from bench.chaos.answers import REFUSALS, UNKNOWN_FATE
 from bench.chaos.faults import Fault, engine
 from bench.chaos.stack import ChaosStack
+from deploy.local.kafka import Kafka
 
 BROKER = "broker away: accepted payloads wait in the spool"
 ROWS_ONCE = "each row once, whatever ClickHouse says"
+
+
+def one(stack: ChaosStack) -> Kafka:
+    """The broker of a stack that has one."""
+    assert isinstance(stack.kafka, Kafka)
+    return stack.kafka
+
+
+async def one_of_three(stack: ChaosStack, rng: random.Random) -> None:
+    """SIGKILL for one broker of three, some seconds without it, and up again."""
+    await asyncio.to_thread(stack.kafka.kill)
+    await asyncio.sleep(rng.uniform(6, 10))
+    await asyncio.to_thread(stack.kafka.start)
+    await asyncio.sleep(5)  # its copies catch up, before the next one goes
 
 
 async def broker_restart(stack: ChaosStack, _: random.Random) -> None:
@@ -27,12 +43,11 @@ async def broker_kill(stack: ChaosStack, rng: random.Random) -> None:
 
 async def broker_frozen(stack: ChaosStack, _: random.Random) -> None:
     """The broker's process stops for a while: connections stand, nothing moves."""
-    assert stack.kafka.pid is not None
-    import os
-
-    os.kill(stack.kafka.pid, signal.SIGSTOP)
+    pid = one(stack).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(8)
-    os.kill(stack.kafka.pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
 
 
 async def cut(stack: ChaosStack, rng: random.Random) -> None:
@@ -64,7 +79,7 @@ async def narrow(stack: ChaosStack, _: random.Random) -> None:
 
 
 async def engine_killed(stack: ChaosStack, rng: random.Random) -> None:
-    """kill -9, and up again."""
+    """Kill -9, and up again."""
     await engine(stack, away_s=rng.uniform(0, 1))
 
 
@@ -93,15 +108,18 @@ def spoilt(stack: ChaosStack) -> str:
 
 
 OF_SERVICES = (
-    Fault("broker SIGTERM and restart", BROKER, broker_restart, 2, 0, pause_s=1, expected_s=12),
-    Fault("broker kill -9", BROKER, broker_kill, 4, 0, pause_s=1, expected_s=12),
-    Fault("broker frozen 8 s", BROKER, broker_frozen, 2, 0, pause_s=1, expected_s=11),
-    Fault("network to the broker cut", BROKER, cut, 5, 1, pause_s=1, expected_s=7),
-    Fault("network half open 14 s", BROKER, half_open, 2, 0, pause_s=1, expected_s=17),
-    Fault("network 0.6 s slow", "slow is only slow", slow, 1, 0, expected_s=10),
-    Fault("network 40 kB/s narrow", "slow is only slow", narrow, 1, 0, expected_s=10),
-    Fault("ClickHouse kill -9 mid-insert", ROWS_ONCE, engine_killed, 15, 0, pause_s=0.7, expected_s=4),
-    Fault("ClickHouse down 2 min", ROWS_ONCE, engine_away, 1, 0, expected_s=125),
-    Fault("inserts of unknown fate", ROWS_ONCE, unknown_fate, 3, 1, expected_s=9, note=spoilt),
-    Fault("inserts refused for a while", ROWS_ONCE, refusals, 2, 0, expected_s=9, note=spoilt),
+    Fault("broker SIGTERM and restart", BROKER, broker_restart, 2, pause_s=1, expected_s=12),
+    Fault("broker kill -9", BROKER, broker_kill, 4, pause_s=1, expected_s=12),
+    Fault("broker frozen 8 s", BROKER, broker_frozen, 2, pause_s=1, expected_s=11),
+    Fault("network to the broker cut", BROKER, cut, 5, pause_s=1, expected_s=7),
+    Fault("network half open 14 s", BROKER, half_open, 2, pause_s=1, expected_s=17),
+    Fault("network 0.6 s slow", "slow is only slow", slow, 1, expected_s=10),
+    Fault("network 40 kB/s narrow", "slow is only slow", narrow, 1, expected_s=10),
+    Fault("ClickHouse kill -9 mid-insert", ROWS_ONCE, engine_killed, 15, pause_s=0.7, expected_s=4),
+    Fault("ClickHouse down 2 min", ROWS_ONCE, engine_away, 1, expected_s=125),
+    Fault("inserts of unknown fate", ROWS_ONCE, unknown_fate, 3, expected_s=9, note=spoilt),
+    Fault("inserts refused for a while", ROWS_ONCE, refusals, 2, expected_s=9, note=spoilt),
+)
+OF_A_CLUSTER = (
+    Fault("one of three brokers kill -9 (RF 3, min ISR 2)", "a broker of a cluster may die", one_of_three, 3, pause_s=1, expected_s=22),
 )

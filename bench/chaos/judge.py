@@ -93,3 +93,14 @@ def counted(wanted: Iterable[str], found: Iterable[str]) -> Verdict:
     named = [f"{one} is missing" for one in lost[:NAMED]] + [f"{one}: nobody wanted it" for one in strange[:NAMED]]
     named += [f"{one} is there {seen[one]} times" for one in doubled[:NAMED]]
     return Verdict(len(must), len(lost), sum(seen[one] - 1 for one in doubled), len(strange), tuple(named))
+
+
+def place_of(request: Mapping[str, Any]) -> str:
+    """Which conversion is reported to whom."""
+    return f"{request['event_id']} to {request['destination_id']}"
+
+
+def last_told(requests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What each destination was told last of each conversion, as texts that can be counted."""
+    told = {place_of(request): request for request in sorted(requests, key=lambda request: int(request["revision"]))}
+    return [f"{place}: {request['value']} for {request['click_id']}" for place, request in told.items()]

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import aiohttp
+import orjson
 
 from bench.chaos import judge, world
 from bench.chaos.faults import Fault
@@ -25,11 +26,10 @@ from sinks.feeds import FEEDS
 from sinks.store import Store
 from streams.partition import partition_of
 from streams.runtime.memory import Memory
-from streams.stage import Record
 from streams.topology import EVENTS, LOOKUPS, PAYLOADS, POSTBACKS, VISITS
 
-PATIENCE_S = 150
 AGAIN_S = 1.5
+APART = f"{CLOCKS}, revision"  # how many revisions an answer that is late adds is chance; where they end is not
 ASK_S = 0.5
 SENDERS = 16
 READ = (PAYLOADS.name, VISITS.name, POSTBACKS.name)
@@ -59,11 +59,12 @@ class Row(NamedTuple):
 class Round:
     """One fault. `first` is the first number of its families: none is used twice in a stack."""
 
-    def __init__(self, stack: ChaosStack, fault: Fault, tries: int, *, rate: float, first: int, seed: int) -> None:
+    def __init__(self, stack: ChaosStack, fault: Fault, tries: int, *, rate: float, first: int, seed: int, patience_s: float) -> None:
         self._stack = stack
         self._fault = fault
         self._tries = tries
         self._rate = rate
+        self._patience_s = patience_s
         self._rng = random.Random(seed)
         seconds = tries * fault.expected_s + 5
         self._families = world.families(first, int(seconds * rate / 5) + 10, seed)
@@ -80,6 +81,7 @@ class Round:
         """Strike, wait, judge."""
         began = time.monotonic()
         self._begin = {topic: await self._stack.ends(topic) for topic in READ}
+        self._stack.begin = {topic: dict(ends) for topic, ends in self._begin.items()}
         await self._click(self._families, "clicks")
         await self._click([self._probe], "clicks")
         await self._indexed()
@@ -87,11 +89,11 @@ class Round:
         sending = asyncio.create_task(self._send())
         try:
             await self._strike(self._tries)
+            undone = time.monotonic()
+            await self._post(self._probe.payloads[0])
+            recovery_s = await self._until_row(self._probe, undone)
         finally:
             self._is_over = True
-        undone = time.monotonic()
-        await self._post(self._probe.payloads[0])
-        recovery_s = await self._until_row(self._probe, undone)
         await sending
         await self._until_log_has_all()
         await self._take_log(PAYLOADS.name)
@@ -99,7 +101,7 @@ class Round:
         if verdict.is_clean:
             await self._late_clicks()
             verdict, named = await self._verdict()
-        verdict += await self._postbacks() + await self._arrivals() + await self._conserved()
+        verdict += await self._postbacks() + await self._arrivals() + await self._dead_letters() + await self._conserved()
         named = (*named, *verdict.named)
         return Row(
             self._fault.promise, self._fault.name, self._tries, len(set(self.accepted)), verdict.lost, verdict.doubled, verdict.differing,
@@ -168,7 +170,7 @@ class Round:
 
     async def _until_row(self, family: world.Family, since: float) -> float | None:
         query = f"SELECT count() FROM events WHERE status = 'ok' AND transaction_id = '{family.payloads[0]['tx']}'"  # noqa: S608  our own number
-        while time.monotonic() - since < PATIENCE_S:
+        while time.monotonic() - since < self._patience_s:
             if (await self._stack.sql(query)).strip() != "0":
                 return round(time.monotonic() - since, 1)
             await asyncio.sleep(0.1)
@@ -176,10 +178,10 @@ class Round:
 
     async def _until_log_has_all(self) -> None:
         """Wait until what was accepted is in the log: it may lie in the spool. The patience's end is for the verdict to tell."""
-        ends_at = time.monotonic() + PATIENCE_S
+        ends_at = time.monotonic() + self._patience_s
         while time.monotonic() < ends_at:
             self._payloads = await self._stack.records(PAYLOADS.name, self._begin[PAYLOADS.name])
-            self._received = world.as_received(self._payloads, self._known, self._stack.flipped)
+            self._received = world.as_received(self._payloads, self._known, self._stack.flips)
             there = Counter(payload["n"] for _, payload in self._received)
             if not Counter(self.accepted) - there:
                 return
@@ -210,7 +212,7 @@ class Round:
         where = " OR ".join(
             f"(partition = {number} AND offset BETWEEN {min(found)[1]} AND {max(found)[1]})" for number, found in spans.items() if found
         )
-        text = await self._stack.sql(f"SELECT * EXCEPT({CLOCKS}) FROM {view} WHERE {where or 'false'} FORMAT JSONEachRow")  # noqa: S608  our own words
+        text = await self._stack.sql(f"SELECT * EXCEPT({APART}) FROM {view} WHERE {where or 'false'} FORMAT JSONEachRow")  # noqa: S608  our own words
         return text.splitlines()
 
     async def _verdict(self) -> tuple[Verdict, tuple[str, ...]]:
@@ -219,7 +221,7 @@ class Round:
         await self._stack.sql(f"TRUNCATE TABLE {REFERENCE}.event_revisions")
         wanted = await self._reference()
         says = world.expected(self._received, self._clicks)
-        ends_at = time.monotonic() + PATIENCE_S
+        ends_at = time.monotonic() + self._patience_s
         while True:
             found = await self._lines("events")
             verdict = judge.rows(wanted, found) + judge.briefs(says, found) + await self._doubled()
@@ -235,21 +237,29 @@ class Round:
         return verdict, verdict.named
 
     async def _doubled(self) -> Verdict:
-        """Verdicts that were written twice; nothing is merged while we look."""
+        """Verdicts that were written twice (nothing is merged while we look), and revisions that are missing between others."""
         found = int(await self._stack.sql("SELECT count() - uniqExact(event_id, revision) FROM event_revisions"))
-        return Verdict(doubled=found, named=(f"{found} verdicts are written twice",) if found else ())
+        numbers = "SELECT max(revision) AS last, uniqExact(revision) AS count FROM event_revisions GROUP BY event_id"
+        gaps = int(await self._stack.sql(f"SELECT sum(last - count) FROM ({numbers})"))  # noqa: S608  our own words
+        named = (f"{found} verdicts are written twice, {gaps} revisions are missing",) if found or gaps else ()
+        return Verdict(lost=gaps, doubled=found, named=named)
 
     async def _postbacks(self) -> Verdict:
-        """The requests in the log are exactly those that the stages over lists make."""
-        wanted = [request["postback_id"] for request in self._memory.postbacks()]
+        """Each conversion is reported once to each destination, and what a destination was told last is what the stages over lists say."""
         records = await self._stack.records(POSTBACKS.name, self._begin[POSTBACKS.name])
-        found = [record.key_id for record in map(Request, records)]
-        self._requests = {request["postback_id"]: request for request in self._memory.postbacks()}
-        return judge.counted(wanted, found)._replace(wanted=0)
+        found = [orjson.loads(record.value or b"") for record in records if not dict(record.headers).get("chaos")]
+        self._requests = {request["postback_id"] for request in found}
+        wanted = self._memory.postbacks()
+        conversions = judge.counted(*([judge.place_of(one) for one in these if one["kind"] == "conversion"] for these in (wanted, found)))
+        return (
+            conversions
+            + judge.counted(judge.last_told(wanted), judge.last_told(found))
+            + judge.counted(self._requests, [one["postback_id"] for one in found])
+        )._replace(wanted=0)
 
     async def _arrivals(self) -> Verdict:
         """Every request has ended; what was delivered arrived, and twice only if the record has a try with an unknown result."""
-        ends_at = time.monotonic() + PATIENCE_S
+        ends_at = time.monotonic() + self._patience_s
         query = "SELECT postback_id, state, attempts FROM postbacks FORMAT TSV"
         while True:
             states = {one: state for one, state, _ in (line.split("\t") for line in (await self._stack.sql(query)).splitlines())}
@@ -269,18 +279,31 @@ class Round:
         named = [f"postback {one} is {states.get(one)}, arrived {arrived[one]} times" for one in [*lost, *failed, *doubled][:5]]
         return Verdict(0, len(lost), len(doubled), len(failed), tuple(named))
 
+    async def _dead_letters(self) -> Verdict:
+        """What was poison, and nothing else, lies among the dead letters; each role that reads a topic buries its own."""
+        ends_at = time.monotonic() + self._patience_s
+        while True:
+            count, once, letters = map(
+                int,
+                (
+                    await self._stack.sql(
+                        "SELECT count(), uniqExact(origin_topic, origin_partition, origin_offset), uniqExact(log_topic, log_partition, log_offset) FROM dead_letters FORMAT TSV"
+                    )
+                ).split(),
+            )
+            if once >= self._stack.poisoned or time.monotonic() > ends_at:
+                break
+            await asyncio.sleep(ASK_S)
+        named = (
+            (f"{count} dead letters of {once} records, {self._stack.poisoned} were poison",)
+            if not (count == letters and once == self._stack.poisoned)
+            else ()
+        )
+        return Verdict(0, max(0, self._stack.poisoned - once), count - letters, max(0, once - self._stack.poisoned), named)
+
     async def _conserved(self) -> Verdict:
-        report = await conservation.check(self._stack.url, {"bootstrap_servers": self._stack.bootstrap}, settle_s=PATIENCE_S / 3)
+        report = await conservation.check(self._stack.url, {"bootstrap_servers": self._stack.bootstrap}, settle_s=self._patience_s / 3)
         if report.is_whole:
             return Verdict()
         lost, doubled = (sum(getattr(p, name) for p in report.partitions) for name in ("missing_count", "doubled_count"))
         return Verdict(0, lost, doubled, int(not lost + doubled), tuple(report.lines()))
-
-
-class Request:
-    """A record of postbacks.v1."""
-
-    def __init__(self, record: Record) -> None:
-        import orjson
-
-        self.key_id: str = orjson.loads(record.value or b"")["postback_id"]

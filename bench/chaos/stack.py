@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench import fault_rig
 from bench.chaos import world
 from bench.chaos.answers import Answers
+from bench.chaos.cluster import Cluster
 from bench.chaos.destinations import Destinations
 from bench.chaos.proxy import Proxy
 from bench.fault_rig import PARTITIONS, PII_KEY
@@ -44,14 +45,15 @@ UNMERGED = "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_m
 class ChaosStack(fault_rig.Stack):
     """One installation. `pids()` are the roles', as `up` tells them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_cluster: bool = False) -> None:
+        """`is_cluster`: three brokers instead of one behind a proxy."""
         self.folder = folder
         behind, inside, controller, front, clickhouse, ch_front, ingest, console, metrics, *_ = free_ports(8 + 2 * len(ROLES))
         self.ports = {"kafka": front, "clickhouse": clickhouse, "ingest": ingest, "console": console, "metrics": metrics}
         self.spare_metrics = metrics + len(ROLES)
         self.bootstrap = f"127.0.0.1:{inside}"
         self.url = f"http://127.0.0.1:{clickhouse}"
-        self.kafka = Kafka(folder / "kafka", behind, controller, heap="512m", settings=_listeners(behind, inside, controller, front))
+        self.kafka: Kafka | Cluster = Kafka(folder / "kafka", behind, controller, settings=_listeners(behind, inside, controller, front))
         self.clickhouse = ClickHouse(folder / "clickhouse", clickhouse)
         self.network = Proxy(front, behind)
         self.answers = Answers(ch_front, clickhouse)
@@ -60,17 +62,26 @@ class ChaosStack(fault_rig.Stack):
             "CLICKTRAIL_DATA_DIR": str(folder), "CLICKTRAIL_PARTITIONS": str(PARTITIONS), "CLICKTRAIL_PII_KEY": PII_KEY, "SEED": "0",
             "CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{front}", "CLICKTRAIL_CLICKHOUSE__URL": f"http://127.0.0.1:{ch_front}",
             "CLICKTRAIL_INGEST__PORT": str(ingest), "CLICKTRAIL_DELIVERY__ALLOW_NETWORKS": "127.0.0.0/8",
-            "CLICKTRAIL_INGEST__SPOOL_DIR": str(folder / "spool"),
+            "CLICKTRAIL_INGEST__SPOOL_DIR": str(folder / "spool"), "CHAOS_CLOCK": str(folder / "clock"),
+            "PYTHONPATH": str(Path(__file__).parent / "clock"),
         }  # fmt: skip
+        if is_cluster:
+            self.kafka = Cluster(folder)
+            self.bootstrap = self.kafka.bootstrap_servers
+            self.environment |= {"CLICKTRAIL_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap, "CLICKTRAIL_KAFKA__REPLICATION_FACTOR": "3"}
         self.spares: dict[str, subprocess.Popen[bytes]] = {}
         self.workspace = Workspace()
         self.settings = Settings(
             kafka={"bootstrap_servers": self.bootstrap}, data_dir=folder, partitions=PARTITIONS, pii_key=PII_KEY,  # type: ignore[arg-type]
         )  # fmt: skip
         self.has_disks = False
-        self.flipped: set[int] = set()  # versions of the settings in which AddToCart is mapped for `flip`
+        self.flips: dict[str, list[tuple[int, bool]]] = {f"flip-{where}": [] for where in world.POLICIES}  # from version on, mapped or not
+        self.begin: dict[str, dict[int, int]] = {}  # where the topics ended when the round began
+        self.poisoned = 0
+        self.notes: dict[str, str] = {}
+        self.clock = folder / "clock"
 
-    async def __aenter__(self) -> "ChaosStack":
+    async def __aenter__(self) -> Self:
         try:
             await self._begin()
         except BaseException:
@@ -81,6 +92,7 @@ class ChaosStack(fault_rig.Stack):
     async def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.has_disks = mount(self.folder)
+        self.clock.write_text("0")
         await asyncio.gather(asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.clickhouse.start))
         await asyncio.gather(self.network.start(), self.answers.start(), self.destinations.start())
         flags = [word for name in ("ingest", "console", "metrics") for word in (f"--{name}-port", str(self.ports[name]))]
@@ -161,15 +173,15 @@ class ChaosStack(fault_rig.Stack):
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed", fetch_max_wait_ms=50)
         await consumer.start()
         try:
-            found = []
+            found: list[Record] = []
             for number in range(PARTITIONS):
                 at = TopicPartition(topic, number)
                 consumer.assign([at])
                 end = (await consumer.end_offsets([at]))[at]
                 consumer.seek(at, max(begin[number], (await consumer.beginning_offsets([at]))[at]))
                 while await consumer.position(at) < end:
-                    for record in (await consumer.getmany(at, timeout_ms=200)).get(at, []):
-                        found.append(Record(topic, number, record.offset, record.timestamp, record.key, record.value, list(record.headers)))
+                    fetched = (await consumer.getmany(at, timeout_ms=200)).get(at, [])
+                    found += [Record(topic, number, r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in fetched]
             return found
         finally:
             await consumer.stop()

@@ -11,7 +11,7 @@ What was *sent* decides nothing: payloads are read back from the log with their 
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -54,9 +54,7 @@ def workspace(destination_url: str) -> str:
     properties = [{"id": name, "name": name, "attribution": _attribution(policy)} for name, policy in POLICIES.items()]
     sources = [source(name, where, NAMES) for name in SOURCES for where in POLICIES]
     pauses = {"timeout_s": 3, "connect_timeout_s": 2, "retry_after_s": [0.5] * 40}
-    destinations = [
-        {"id": name, "name": name, "url": f"{destination_url}/{name}?c={{click_id}}", "sending": pauses} for name in BEHAVIOURS
-    ]
+    destinations = [{"id": name, "name": name, "url": f"{destination_url}/{name}?c={{click_id}}", "sending": pauses} for name in BEHAVIOURS]
     return orjson.dumps({"properties": properties, "sources": sources, "destinations": destinations}).decode()
 
 
@@ -155,22 +153,38 @@ def visit(click: dict[str, Any], received_ms: int) -> bytes:
     })  # fmt: skip
 
 
-def as_received(records: Iterable[RecordLike], known: dict[str, dict[str, Any]], flipped: Iterable[int]) -> list[tuple[str, dict[str, Any]]]:
-    """Payloads as the log has them, in log order: event id, and the oracle's words with the time of receipt.
+Flips = Mapping[str, Sequence[tuple[int, bool]]]
+"""Source -> (version of the settings, whether AddToCart is mapped from then on)."""
 
-    `flipped` are the versions of the settings in which AddToCart is mapped for the source `flip`.
+
+def as_received(records: Iterable[RecordLike], known: Mapping[str, dict[str, Any]], flips: Flips) -> list[tuple[str, dict[str, Any]]]:
+    """Payloads as the log has them, in log order: event id, and the oracle's words with the time of receipt. Bodies that are not ours (poison)
+    are left out: the oracle has no words for them.
     """
     found = []
-    mapped = set(flipped)
     for record in records:
-        said = orjson.loads(record.value or b"")
-        payload = dict(known[said["n"]], u=record.timestamp)
-        headers = dict(record.headers)
-        assert headers[SOURCE].decode() == f"{payload['source']}-{payload['property']}"
-        if payload["name"] == "AddToCart" and payload["source"] == "flip" and int(headers[SETTINGS_VERSION]) in mapped:
+        payload = known.get(_number(record.value or b""))
+        if payload is None:
+            continue
+        payload = dict(payload, u=record.timestamp)
+        headers = {name: value.decode() for name, value in record.headers}
+        if payload["name"] == "AddToCart" and is_mapped(flips.get(headers[SOURCE], ()), int(headers[SETTINGS_VERSION])):
             payload["name"] = "Cart"  # any name that is mapped
         found.append((f"e1-{record.partition}-{record.offset}", payload))
     return found
+
+
+def _number(value: bytes) -> str:
+    try:
+        said = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(said.get("n", "")) if isinstance(said, dict) else ""
+
+
+def is_mapped(flips: Sequence[tuple[int, bool]], version: int) -> bool:
+    """Whether AddToCart was mapped in this version."""
+    return next((is_on for since, is_on in reversed(flips) if since <= version), False)
 
 
 def expected(received: list[tuple[str, dict[str, Any]]], clicks: dict[int, list[dict[str, Any]]]) -> dict[str, Brief]:

@@ -43,14 +43,18 @@ class Kafka:
         *,
         heap: str = "512m",
         settings: Mapping[str, str] | None = None,
+        cluster_id: str = "",
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Nothing happens yet. `settings` are broker properties over ours, `report` gets one-line news for the user."""
+        """Nothing happens yet. `settings` are broker properties over ours, `cluster_id` is what nodes of one cluster share, `report` gets
+        one-line news for the user.
+        """
         self.data_dir = Path(data_dir).absolute()
         self.port = port
         self.controller_port = controller_port
         self.heap = heap
         self.settings = dict(settings or {})
+        self.cluster_id = cluster_id
         self.jvm: Jvm | None = None
         self._report = report
         self._child: Child | None = None
@@ -90,7 +94,8 @@ class Kafka:
             require_free(self.port, "--kafka-port")
             if self.controller_port:
                 require_free(self.controller_port, "another controller_port")
-            plan = node.Plan(self.data_dir, self.jvm, jars, self.heap, self.port, self.controller_port or free_port(), self.settings)
+            controller_port = self.controller_port or free_port()
+            plan = node.Plan(self.data_dir, self.jvm, jars, self.heap, self.port, controller_port, self.settings, self.cluster_id)
             node.prepare(plan, self.log_path)
             read_from = self.log_path.stat().st_size
             self._archive = ClassArchive(self.jvm, jars)

@@ -72,6 +72,7 @@ class Plan:
     port: int
     controller_port: int
     settings: Mapping[str, str]
+    cluster_id: str = ""  # of a cluster of several nodes, the same for all; empty: one of its own
 
     @property
     def properties_path(self) -> Path:
@@ -141,11 +142,16 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)]
 
 
+def new_cluster_id() -> str:
+    """An id in the form that Kafka takes: a UUID in 22 characters."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
+
 def _format(plan: Plan, log: Path) -> None:
     """Kafka's StorageTool on a folder beside the real one, renamed when complete: a kill half way leaves no half folder."""
     fresh = plan.data_dir / f"log.{uuid.uuid4().hex[:8]}"
     plan.properties_path.write_text(properties(plan, fresh))
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    cluster_id = plan.cluster_id or new_cluster_id()
     tool = [*_java(plan, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool"]
     arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(plan.properties_path)]  # `=`: an id may begin with a dash
     # In a session of its own: the terminal's Ctrl-C is for us, and a tool that it ends looks like one that failed.

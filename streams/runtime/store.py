@@ -3,7 +3,8 @@
 Reads fall through: what this chunk wrote -> what this transaction wrote -> RocksDB. Writes stay in memory until the transaction that
 also carries their changelog records has committed; then they go to RocksDB in one batch *together with the changelog offset up to which
 it is now true*. A crash between the two leaves an older offset, and the restore replays the tail. So local state is a cache: deleting
-its folder loses nothing, and a kill at any point leaves nothing wrong in it.
+its folder loses nothing, and a kill at any point leaves nothing wrong in it. What a disk has damaged must not pass for a bad record, nor for
+the end of a scan (RocksDB's iterators stop at a broken block and only their status says so): it ends the process, and the next one rebuilds the folder.
 
 It does not grow for ever: a key that was last written longer ago than `keep_s` is dropped, here by RocksDB's own expiry when it compacts (it
 visits every file within 30 days), in the changelog by the topic's retention. So what is forgotten goes without a sweep of ours, and costs 4 bytes a key.
@@ -22,6 +23,10 @@ POSITION = b"\x00changelog"  # its value: "<changelog offset to read next>", no 
 Change = tuple[bytes, bytes | None]
 
 _cache: Cache | None = None
+
+
+class StateDamagedError(RuntimeError):
+    """The files of a store are not what was written. Its folder is marked, and made anew from the changelog when it is opened again."""
 
 
 def _options() -> Options:
@@ -52,12 +57,15 @@ class Store:
         self.path = path
         self._keep_s = keep_s
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._mark = path.with_suffix(".damaged")
+        if self._mark.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            self._mark.unlink()
         try:
             self._db = self._open()
         except Exception:  # noqa: BLE001  rocksdict raises its own bare Exception for a folder that it can't read
             shutil.rmtree(path, ignore_errors=True)  # a cache that can't be opened is rebuilt from the changelog
             self._db = self._open()
-        self.get = self._db.get
 
     def _open(self) -> Rdict:
         db = Rdict(str(self.path), _options(), access_type=AccessType.with_ttl(self._keep_s))
@@ -83,23 +91,44 @@ class Store:
             else:
                 put(key, value)
         put(POSITION, b"%d" % position)
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            if "Corruption" not in str(error):  # a full disk damages nothing
+                raise
+            raise self._damaged(error) from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None. StateDamagedError when it can't be read."""
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:  # rocksdict raises its own bare Exception
+            raise self._damaged(error) from error
+        return value
 
     def scan(self, prefix: bytes, begin: bytes, limit: int) -> list[bytes]:
-        """The first keys from `begin` on that start with the prefix."""
+        """The first keys from `begin` on that start with the prefix. StateDamagedError when they can't be read."""
         found: list[bytes] = []
-        for key in self._db.keys(from_key=begin):
-            if len(found) >= limit or not key.startswith(prefix):
-                break
+        at = self._db.iter()
+        at.seek(begin)
+        while at.valid() and len(found) < limit and (key := at.key()).startswith(prefix):
             found.append(key)
+            at.next()
+        try:
+            at.status()
+        except Exception as error:
+            raise self._damaged(error) from error
         return found
+
+    def _damaged(self, error: Exception) -> StateDamagedError:
+        self._mark.touch()
+        return StateDamagedError(f"{self.path} is damaged ({error}); it is made anew from the changelog at the next start.")
 
     def clear(self) -> None:
         """Forget everything: the changelog was made anew, or does not reach back to where this store stands."""
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
         self._db = self._open()
-        self.get = self._db.get
 
     def compact(self) -> None:
         """Rewrite all files now, without what has expired."""

@@ -23,7 +23,7 @@ from aiokafka import TopicPartition
 from streams.runtime import changelog, tracing
 from streams.runtime.meter import Meter
 from streams.runtime.poison import Poison
-from streams.runtime.store import Overlay, Store
+from streams.runtime.store import Overlay, StateDamagedError, Store
 from streams.stage import MustWait, Outputs, Record, RecordLike, Stage
 
 log = structlog.get_logger(__name__)
@@ -205,6 +205,8 @@ class Task:
                 if is_patient:
                     raise
                 return self._isolate(records, wait, is_patient=False)  # the chunk has waited for all of them
+            except StateDamagedError:
+                raise  # the machine is broken, not the record
             except Exception as error:  # noqa: BLE001  poison: find out which record it is
                 self._overlay.drop_chunk()
                 return self._isolate(records, error, is_patient=is_patient)

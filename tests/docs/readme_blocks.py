@@ -103,7 +103,26 @@ def delivery(found: dict[str, Any]) -> list[str]:
     ]
 
 
-BLOCKS = {"topology": topology, "results": results}
+def chaos() -> str:
+    """The table of the last `make chaos`, with its day and what else the machine did."""
+    found = json.loads((ROOT / "bench" / "results" / "chaos.json").read_text())
+    lines = [
+        f"`make chaos`, {found['form']} form, {found['date'][:10]}, {found['seconds'] / 60:.0f} minutes, load {found['load']:.0f} on the machine's cores: "
+        + ("every promise was kept." if found["is_kept"] else "NOT EVERY PROMISE WAS KEPT."),
+        "",
+        "| promise | fault | tries | payloads | lost | doubled | differing rows | recovery |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        recovery = "never" if row["recovery_s"] is None else f"{row['recovery_s']:.1f} s"
+        note = f" ({row['note']})" if row["note"] else ""
+        lines.append(
+            f"| {row['promise']} | {row['fault']}{note} | {row['tries']} | {row['payloads']:,} | {row['lost']} | {row['doubled']} | {row['differing']} | {recovery} |"
+        )
+    return "\n".join(lines)
+
+
+BLOCKS = {"topology": topology, "results": results, "chaos": chaos}
 
 
 def filled(text: str) -> str:
