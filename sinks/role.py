@@ -4,13 +4,18 @@ import asyncio
 
 from sinks.superseding import Superseding
 from sinks.writer import Sink
+from streams.runtime import probes
+from streams.runtime.outside import Outside
 from streams.runtime.settings import Settings
 
 
 def made(settings: Settings) -> Sink:
     """Return the sink that the settings describe."""
     house = settings.clickhouse
-    return Sink(settings.kafka.client_args(), house.dsn(), settings.instance_of("sink"), house.database, cluster=house.cluster)
+    outside = Outside(lambda: probes.answers(settings.kafka))
+    return Sink(
+        settings.kafka.client_args(), house.dsn(), settings.instance_of("sink"), house.database, cluster=house.cluster, outside=outside
+    )
 
 
 async def run(settings: Settings) -> None:

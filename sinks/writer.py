@@ -30,6 +30,7 @@ from sinks.store import Store
 from streams.runtime import tracing
 from streams.runtime.failpoints import hit
 from streams.runtime.metrics import gauge
+from streams.runtime.outside import Outside
 from streams.stage import Outputs, RecordLike
 
 log = structlog.get_logger(__name__)
@@ -125,8 +126,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
         feeds: Iterable[Feed] = FEEDS,
         group: str = GROUP,
         cluster: str = "",
+        outside: Outside | None = None,
     ) -> None:
+        """`outside` ends a sink that is no member of its group any more."""
         self._kafka = kafka
+        self._outside = outside
         self._store = Store(url, database, cluster=cluster)
         self._lanes = {feed.topic: Lane(feed, Insertion(feed, self._store, self._bury)) for feed in feeds}
         self._consumer = AIOKafkaConsumer(**kafka, **CONSUMER | {"group_id": group}, group_instance_id=instance)
@@ -150,6 +154,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
                 if (now := asyncio.get_running_loop().time()) - published_at > PUBLISH_S:
                     published_at = now
                     self._publish()
+                    if self._outside is not None:
+                        await self._outside.look(now, is_member=self._is_assigned)
             await self._drain()
         finally:
             await self._close()

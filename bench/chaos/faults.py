@@ -119,10 +119,10 @@ async def corrupt_state(stack: ChaosStack, rng: random.Random) -> None:
 
 
 OF_PROCESSES = (
-    Fault("kill -9 of any role or the engine", KILLED, kill, 200, pause_s=0.45, expected_s=1.0, is_of_roles=True),
-    Fault("SIGTERM of any role or the engine", KILLED, terminate, 15, pause_s=1, expected_s=3, is_of_roles=True),
-    Fault("frozen past the session, then on", "a zombie writes nothing", freeze, 4, expected_s=25),
-    Fault("workers join and leave", "a rebalance loses and doubles nothing", join_and_leave, 12, pause_s=0.5, expected_s=6),
+    Fault("kill -9 of any role or the engine", KILLED, kill, 200, pause_s=0.3, expected_s=1.0, is_of_roles=True),
+    Fault("SIGTERM of any role or the engine", KILLED, terminate, 10, pause_s=1, expected_s=3, is_of_roles=True),
+    Fault("frozen past the session, then on", "a zombie writes nothing", freeze, 3, expected_s=25),
+    Fault("workers join and leave", "a rebalance loses and doubles nothing", join_and_leave, 8, pause_s=0.5, expected_s=6),
     Fault("state folder deleted, and kill -9", "state is a cache", lose_state, 4, pause_s=1, expected_s=4),
     Fault("state files corrupted, and kill -9", "state is a cache", corrupt_state, 6, pause_s=1, expected_s=4),
 )

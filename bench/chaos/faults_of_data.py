@@ -191,12 +191,12 @@ def compacted(stack: ChaosStack) -> str:
 
 
 OF_DATA = (
-    Fault("poison into every topic, hostile bodies", "poison stops and takes along nothing", poison, 60, pause_s=0.1, expected_s=0.4),
-    Fault("settings changed mid-stream", "a payload is judged by its version", flip_settings, 30, pause_s=0.3, expected_s=1),
+    Fault("poison into every topic, hostile bodies", "poison stops and takes along nothing", poison, 40, pause_s=0.1, expected_s=0.4),
+    Fault("settings changed mid-stream", "a payload is judged by its version", flip_settings, 20, pause_s=0.3, expected_s=1),
     Fault("a destination fails in every way", "each postback arrives, once if the record says so", trouble, 2, expected_s=9, note=troubled),
     Fault("gaps: markers, aborts, retention", "a gap is no loss", gap, 3, pause_s=1, expected_s=6),
     Fault("changelog compacted, state gone", "state is a cache", compact, 1, expected_s=30, note=compacted),
-    Fault("clocks jump by up to 2 h", "decisions use recorded times", clocks, 3, pause_s=1, expected_s=8),
+    Fault("clocks jump by up to 2 h", "decisions use recorded times", clocks, 2, pause_s=1, expected_s=8),
 )
 OF_DISKS = (
     Fault("disk full: ClickHouse", "a full disk is waited for", full_engine, 1, expected_s=12),

@@ -109,16 +109,16 @@ def spoilt(stack: ChaosStack) -> str:
 
 OF_SERVICES = (
     Fault("broker SIGTERM and restart", BROKER, broker_restart, 2, pause_s=1, expected_s=12),
-    Fault("broker kill -9", BROKER, broker_kill, 4, pause_s=1, expected_s=12),
-    Fault("broker frozen 8 s", BROKER, broker_frozen, 2, pause_s=1, expected_s=11),
+    Fault("broker kill -9", BROKER, broker_kill, 3, pause_s=1, expected_s=12),
+    Fault("broker frozen 8 s", BROKER, broker_frozen, 1, pause_s=1, expected_s=11),
     Fault("network to the broker cut", BROKER, cut, 5, pause_s=1, expected_s=7),
-    Fault("network half open 14 s", BROKER, half_open, 2, pause_s=1, expected_s=17),
+    Fault("network half open 14 s", BROKER, half_open, 1, pause_s=1, expected_s=17),
     Fault("network 0.6 s slow", "slow is only slow", slow, 1, expected_s=10),
     Fault("network 40 kB/s narrow", "slow is only slow", narrow, 1, expected_s=10),
-    Fault("ClickHouse kill -9 mid-insert", ROWS_ONCE, engine_killed, 15, pause_s=0.7, expected_s=4),
+    Fault("ClickHouse kill -9 mid-insert", ROWS_ONCE, engine_killed, 10, pause_s=0.7, expected_s=4),
     Fault("ClickHouse down 2 min", ROWS_ONCE, engine_away, 1, expected_s=125),
-    Fault("inserts of unknown fate", ROWS_ONCE, unknown_fate, 3, expected_s=9, note=spoilt),
-    Fault("inserts refused for a while", ROWS_ONCE, refusals, 2, expected_s=9, note=spoilt),
+    Fault("inserts of unknown fate", ROWS_ONCE, unknown_fate, 2, expected_s=9, note=spoilt),
+    Fault("inserts refused for a while", ROWS_ONCE, refusals, 1, expected_s=9, note=spoilt),
 )
 OF_A_CLUSTER = (
     Fault("one of three brokers kill -9 (RF 3, min ISR 2)", "a broker of a cluster may die", one_of_three, 3, pause_s=1, expected_s=22),

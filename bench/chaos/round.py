@@ -67,6 +67,8 @@ class Round:
         self._patience_s = patience_s
         self._rng = random.Random(seed)
         seconds = tries * fault.expected_s + 5
+        self._longest_s = 2.5 * tries * fault.expected_s  # on a machine that is busy
+        self._struck = 0
         self._families = world.families(first, int(seconds * rate / 5) + 10, seed)
         self._probe = world.probe(first + len(self._families), int(time.time() * 1000))
         self._known = {p["n"]: p for family in [*self._families, self._probe] for p in family.payloads}
@@ -104,14 +106,19 @@ class Round:
         verdict += await self._postbacks() + await self._arrivals() + await self._dead_letters() + await self._conserved()
         named = (*named, *verdict.named)
         return Row(
-            self._fault.promise, self._fault.name, self._tries, len(set(self.accepted)), verdict.lost, verdict.doubled, verdict.differing,
+            self._fault.promise, self._fault.name, self._struck, len(set(self.accepted)), verdict.lost, verdict.doubled, verdict.differing,
             recovery_s, round(time.monotonic() - began, 1), tuple(dict.fromkeys(named))[:10], self._fault.note(self._stack),
         )  # fmt: skip
 
     async def _strike(self, tries: int) -> None:
+        """Strike so often, or as often as there is time for."""
+        ends_at = time.monotonic() + self._longest_s
         for _ in range(tries):
+            if time.monotonic() > ends_at:
+                break
             await asyncio.sleep(self._rng.uniform(0, 2 * self._fault.pause_s))
             await self._fault.strike(self._stack, self._rng)
+            self._struck += 1
 
     async def _late_clicks(self) -> None:
         """The clicks that heal: roles are struck meanwhile, too; a fault of the services is not repeated."""

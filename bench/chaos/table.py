@@ -27,11 +27,11 @@ def cells(row: Row) -> tuple[Any, ...]:
     return (row.promise, row.fault, row.tries, f"{row.payloads:,}", row.lost, row.doubled, row.differing, recovery)
 
 
-def keep(rows: Sequence[Row], form: str, seconds: float, path: Path = RESULT) -> None:
+def keep(rows: Sequence[Row], form: str, seconds: float, not_run: Sequence[str], path: Path = RESULT) -> None:
     """Write the result."""
     found = {
         "name": "chaos", "form": form, "date": datetime.now(UTC).isoformat(timespec="seconds"), "load": round(os.getloadavg()[0], 1),
-        "seconds": round(seconds), "is_kept": all(row.is_kept for row in rows), "rows": [row._asdict() for row in rows],
+        "seconds": round(seconds), "is_kept": all(row.is_kept for row in rows), "not_run": list(not_run), "rows": [row._asdict() for row in rows],
     }  # fmt: skip
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")

@@ -68,7 +68,9 @@ def make(ports: Ports) -> Plan:
 
 
 def _own_port(name: str, address: str, default: int) -> int | None:
-    """Return the port of the embedded service, None when the address is somebody else's."""
+    """Return the port of the embedded service, None when the address is somebody else's: several by commas are."""
+    if "," in address:
+        return None
     parts = urlsplit(address if "//" in address else f"//{address}")
     port = parts.port or default
     if all_settings.source_of(all_settings.PREFIX + name) == "default":

@@ -69,6 +69,11 @@ class Tasks:
         """The tasks by their partition."""
         return self._shell.tasks if self._shell else {}
 
+    @property
+    def is_member(self) -> bool:
+        """Whether partitions, or none, were assigned to us in the group's current generation."""
+        return self._shell is not None
+
     def put(self, chunk: Chunk) -> int:
         """Give a chunk to its task; returns how many wait there."""
         return self._shell.put(chunk) if self._shell else 0

@@ -47,6 +47,11 @@ async def kafka(settings: KafkaSettings, limit_s: float = LIMIT_S) -> str:
     return found
 
 
+async def answers(settings: KafkaSettings) -> bool:
+    """Return whether Kafka answers."""
+    return await kafka(settings) == ANSWERS
+
+
 async def _kafka(host: str, port: int, args: dict[str, Any], limit_s: float) -> str:
     """Connect as every client does: TLS, its version, who we are."""
     try:

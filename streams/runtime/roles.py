@@ -21,6 +21,7 @@ from streams.parse import Parser
 from streams.runtime import health, metrics, probes
 from streams.runtime.app import FollowerFactory, RoleApp
 from streams.runtime.errors import BadSettings, Unavailable
+from streams.runtime.outside import Outside
 from streams.runtime.settings import Settings
 from streams.runtime.settings_feed import SettingsFeed
 from streams.runtime.task import Task
@@ -143,10 +144,15 @@ class StageWorker:
     async def _watchdog(self) -> None:
         """End the process when work does not move; publish what each task does."""
         last: dict[int, tuple[object, float]] = {}
+        outside = Outside(lambda: probes.answers(self._settings.kafka))
         while True:
             await asyncio.sleep(WATCHDOG_S)
             assert self._app is not None
             now = time.monotonic()
+            try:
+                await outside.look(now, is_member=self._app.tasks.is_member)
+            except Unavailable as error:
+                fail_at_once(self._role.name, error)
             tasks = self._app.tasks.by_partition
             metrics.gauge("clicktrail_assigned_partitions").labels(self._role.name).set(len(tasks))
             metrics.gauge("clicktrail_settings_version").labels(self._role.name).set(self._workspace.version)

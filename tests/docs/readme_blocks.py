@@ -119,6 +119,8 @@ def chaos() -> str:
         lines.append(
             f"| {row['promise']} | {row['fault']}{note} | {row['tries']} | {row['payloads']:,} | {row['lost']} | {row['doubled']} | {row['differing']} | {recovery} |"
         )
+    if found["not_run"]:
+        lines += ["", "Not run: " + "; ".join(found["not_run"]) + "."]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bench.chaos.__main__ import everything, parser
+from bench.chaos.__main__ import Run, parser
 
 
 @pytest.mark.timeout(280)
@@ -12,7 +12,8 @@ async def test_faults_leave_the_log_that_the_oracle_says(tmp_path):
     """Rule 13 and the promise of exactly once, end to end: roles and engine killed, state lost and damaged, the network cut, inserts of unknown
     fate, poison, settings changed mid-stream.
     """
-    rows = await asyncio.wait_for(everything(tmp_path, parser().parse_args(["--short", "--rate", "60", "--patience", "90"])), 270)
+    run = Run(tmp_path, parser().parse_args(["--short", "--rate", "60", "--patience", "90"]))
+    rows = await asyncio.wait_for(run.everything(), 270)
     assert len(rows) == 2
     assert [row for row in rows if not row.is_kept] == []
     assert all(row.payloads for row in rows)

@@ -116,6 +116,6 @@ def test_names_are_mapped_in_the_versions_that_map_them(lived):
 )
 def test_a_row_of_the_table_is_kept_or_not(tmp_path, wrong, is_kept):
     row = Row("promise", "fault", 1, 10, 0, 0, 0, 1.0, 2.0)._replace(**wrong)
-    table.keep([row], "short", 3, tmp_path / "chaos.json")
+    table.keep([row], "short", 3, [], tmp_path / "chaos.json")
     assert json.loads((tmp_path / "chaos.json").read_text())["is_kept"] is is_kept
     assert len(table.cells(row)) == len(table.HEAD)

@@ -31,26 +31,3 @@ def _offset() -> float:
 if _path:
     time.time = lambda: _true_s() + _offset()
     time.time_ns = lambda: _true_ns() + int(_offset() * 1e9)
-
-
-def _dbg():
-    import signal
-
-    def dump(*_):
-        import asyncio, gc, sys
-
-        with open(f"/tmp/tasks-{os.getpid()}.txt", "a") as f:
-            for o in gc.get_objects():
-                if isinstance(o, asyncio.Task) and not o.done():
-                    print("----", o.get_name(), file=f)
-                    c = o.get_coro()
-                    while c is not None:
-                        fr = getattr(c, "cr_frame", None) or getattr(c, "gi_frame", None)
-                        print("   ", getattr(c, "__qualname__", c), fr and f"{fr.f_code.co_filename[-50:]}:{fr.f_lineno}", file=f)
-                        c = getattr(c, "cr_await", None) or getattr(c, "gi_yieldfrom", None)
-            print("=====", file=f)
-
-    signal.signal(signal.SIGUSR1, dump)
-
-
-_dbg()
