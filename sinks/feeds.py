@@ -22,21 +22,21 @@ Records = Sequence[RecordLike]
 
 
 class Feed(NamedTuple):
-    """A topic, its table, and the encoder: records -> lines of JSON."""
+    """A topic, its table, and the encoder: records -> lines of JSON. `key` is the field without which an object is no row of it."""
 
     topic: str
     table: Table
     lines: Callable[[Records], bytes]
+    key: bytes = b""
 
     @property
     def scope(self) -> str:
         """Return the SQL condition for the rows of this topic: only dead letters share their table with other topics."""
         return f"log_topic = '{self.topic}' AND " if self.table is DEAD_LETTERS_TABLE else ""
 
-
-def is_spliceable(record: RecordLike) -> bool:
-    """Return whether the value can be a JSON object at all; the engine finds every other fault."""
-    return record.value is not None and record.value[:1] == b"{"
+    def takes(self, record: RecordLike) -> bool:
+        """Return whether the value can be a row at all; the engine finds every other fault, but takes an object without its key for a row of defaults."""
+        return self.lines is not spliced or (record.value is not None and record.value[:1] == b"{" and self.key in record.value)
 
 
 def spliced(records: Records) -> bytes:
@@ -76,9 +76,9 @@ def _number(text: str, otherwise: int) -> int:
 
 
 FEEDS = (
-    Feed(EVENTS.name, EVENT_REVISIONS, spliced),
-    Feed(VISITS.name, VISITS_TABLE, spliced),
-    Feed(ACTIVITY.name, ACTIVITY_TABLE, spliced),
-    Feed(ATTEMPTS.name, POSTBACK_ATTEMPTS, spliced),
+    Feed(EVENTS.name, EVENT_REVISIONS, spliced, b'"event_id"'),
+    Feed(VISITS.name, VISITS_TABLE, spliced, b'"visit_id"'),
+    Feed(ACTIVITY.name, ACTIVITY_TABLE, spliced, b'"activity_id"'),
+    Feed(ATTEMPTS.name, POSTBACK_ATTEMPTS, spliced, b'"postback_id"'),
     *(Feed(topic.name, DEAD_LETTERS_TABLE, wrapped) for topic in dict.fromkeys(DEAD_LETTERS)),
 )

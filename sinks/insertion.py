@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 import stamina
 
 from sinks.errors import RefusedError
-from sinks.feeds import Feed, Records, is_spliceable, spliced
+from sinks.feeds import Feed, Records
 from sinks.store import Store
 from sinks.tables import EVENT_REVISIONS
 from streams.runtime.errors import Unavailable
@@ -48,11 +48,11 @@ class Insertion:
 
     async def write(self, records: Records) -> None:
         """Return when every record is a row or a dead letter. The records of each partition are in order."""
-        if self._feed.lines is spliced and not all(map(is_spliceable, records)):
+        if not all(map(self._feed.takes, records)):
             for record in records:
-                if not is_spliceable(record):
-                    await self._refuse(record, RefusedError(0, "The value is no JSON object"))
-            records = [record for record in records if is_spliceable(record)]
+                if not self._feed.takes(record):
+                    await self._refuse(record, RefusedError(0, "The value is no JSON object with a row's key"))
+            records = [record for record in records if self._feed.takes(record)]
         await self._write(records, is_repeated=False)
 
     async def _write(self, records: Records, *, is_repeated: bool) -> None:

@@ -89,7 +89,7 @@ class Run:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
-    found.add_argument("--short", action="store_true", help="two rounds of some faults each")
+    found.add_argument("--short", action="store_true", help="one round of some faults")
     found.add_argument("--only", nargs="*", default=[], help="faults whose name contains one of these words")
     found.add_argument("--tries", type=int, help="strikes of each fault")
     found.add_argument("--rate", type=float, default=100, help="payloads a second")

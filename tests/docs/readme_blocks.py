@@ -105,7 +105,10 @@ def delivery(found: dict[str, Any]) -> list[str]:
 
 def chaos() -> str:
     """The table of the last `make chaos`, with its day and what else the machine did."""
-    found = json.loads((ROOT / "bench" / "results" / "chaos.json").read_text())
+    path = ROOT / "bench" / "results" / "chaos.json"
+    if not path.exists():
+        return "Nobody has kept a run yet."
+    found = json.loads(path.read_text())
     lines = [
         f"`make chaos`, {found['form']} form, {found['date'][:10]}, {found['seconds'] / 60:.0f} minutes, load {found['load']:.0f} on the machine's cores: "
         + ("every promise was kept." if found["is_kept"] else "NOT EVERY PROMISE WAS KEPT."),

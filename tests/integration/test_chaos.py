@@ -14,6 +14,6 @@ async def test_faults_leave_the_log_that_the_oracle_says(tmp_path):
     """
     run = Run(tmp_path, parser().parse_args(["--short", "--rate", "60", "--patience", "90"]))
     rows = await asyncio.wait_for(run.everything(), 270)
-    assert len(rows) == 2
+    assert len(rows) == 1
     assert [row for row in rows if not row.is_kept] == []
-    assert all(row.payloads for row in rows)
+    assert all(row.payloads and row.tries > 5 for row in rows)

@@ -149,14 +149,15 @@ async def test_a_row_that_cannot_be_stored_goes_to_dead_letters_alone(rig):
     values[7] = row(7, value="no number")
     values[20] = b'{"event_id": "e1-0-20", "broken'
     values[33] = b"\xff\x00 no JSON at all"
+    values[41] = b'{"click": 1}'  # seen: the engine takes it for a row in which everything is a default
     async with rig.running():
         await rig.send(EVENTS, values, partition=1)
-        await rig.wait_for(COUNT, 47)
-        await rig.wait_for("SELECT count() FROM dead_letters", 3)
-    assert rig.query(PLACES) == [(47, 47, 47)]
+        await rig.wait_for(COUNT, 46)
+        await rig.wait_for("SELECT count() FROM dead_letters", 4)
+    assert rig.query(PLACES) == [(46, 46, 46)]
     letters = rig.query("SELECT origin_offset, hex(value), reason, error, origin_topic FROM dead_letters ORDER BY origin_offset")
-    assert [letter[0] for letter in letters] == [7, 20, 33]
-    assert [bytes.fromhex(letter[1]) for letter in letters] == [values[7], values[20], values[33]]
+    assert [letter[0] for letter in letters] == [7, 20, 33, 41]
+    assert [bytes.fromhex(letter[1]) for letter in letters] == [values[7], values[20], values[33], values[41]]
     assert "field value" in letters[0][2]
     assert "no number" not in letters[0][2]
     assert {letter[3:] for letter in letters} == {("RefusedError", f"{rig.name}.{EVENTS}")}
