@@ -111,7 +111,7 @@ def _family(number: int, rng: random.Random, base: int) -> Family:
             "tx": f"{number}-{rng.choice(['T1', 'T1', 'T2'])}", "name": rng.choice(["Purchase"] * 4 + ([] if is_crowded else ["Lead", "AddToCart"])),
             "status": rng.choice(["approved"] * 6 + ["refunded"] + ([] if is_crowded else ["pending"])),
             "cid": rng.choice([None, None, *ids]), "email": rng.choice([None, None, *emails]), "phone": rng.choice([None, None, *phones]),
-            "ip": rng.choice([None, *ips]), "test": rng.random() < 0.15, "time": base + rng.randint(9, 12) * 4 * DAY,
+            "ref": None, "ip": rng.choice([None, *ips]), "test": rng.random() < 0.15, "time": base + rng.randint(9, 12) * 4 * DAY,
         }  # fmt: skip
 
     payloads = [payload(i) for i in range(rng.randint(2, 8))]
@@ -145,7 +145,7 @@ def probe(number: int, base_ms: int) -> Family:
     }  # fmt: skip
     payload = {
         "n": f"{number}.0", "family": number, "source": "a", "value": 5, "property": "p1", "tx": f"{number}-T1", "name": "Purchase", "status": "approved",
-        "cid": f"{number}A", "email": None, "phone": None, "ip": None, "test": False, "time": base_ms - DAY,
+        "cid": f"{number}A", "ref": None, "email": None, "phone": None, "ip": None, "test": False, "time": base_ms - DAY,
     }  # fmt: skip
     return Family(number, [click], [], [payload])
 

@@ -92,6 +92,11 @@ class Engine:
         """A connection with nothing set."""
         return self._connect(self._target)
 
+    def failed_inserts(self) -> int:
+        """How many inserts have failed since the start."""
+        with contextlib.closing(self.connect()) as connection:
+            return int(connection.query("SELECT sum(value) FROM system.events WHERE event = 'FailedInsertQuery'", "TabSeparated").bytes())
+
     def close(self) -> None:
         """Let go of the engine; it flushes what it has when the last connection closes."""
         self._anchor.close()
