@@ -1,4 +1,4 @@
-"""`python -m bench kills`: kill -9 of any role at random points while payloads flow, and the log comes out as if nothing had happened.
+"""`python -m bench.kills`: kill -9 of any role at random points while payloads flow, and the log comes out as if nothing had happened.
 
 Two runs of the real thing (`clicktrail up`, each in a folder of its own) over the same payloads with the same times of receipt: one
 left alone, one in which a supervised process is killed again and again (ledger, attribution, sink, the ClickHouse endpoint). Then the
@@ -163,7 +163,7 @@ async def compare(count: int, kills: int, seconds: float, seed: int, http_payloa
 
 def main(words: list[str] | None = None) -> int:
     """Run and report; 0 when the promise is kept."""
-    parser = argparse.ArgumentParser(prog="python -m bench kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.kills", description=__doc__)
     parser.add_argument("--payloads", type=int, default=200_000)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=100, help="how long the payloads flow in the run with kills")

@@ -95,6 +95,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--rate", type=float, default=100, help="payloads a second")
     found.add_argument("--patience", type=float, default=150, help="seconds that rows may take to be what they must be")
     found.add_argument("--minutes", type=float, default=24, help="no round begins when these are over")
+    found.add_argument("--add", action="store_true", help="put the rows among those that are kept, instead of keeping only a run of all")
+    found.add_argument("--to", type=Path, default=table.RESULT, help="where the result is kept")
     found.add_argument("--seed", type=int, default=1)
     return found
 
@@ -112,8 +114,8 @@ def main(words: list[str] | None = None) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     seconds = time.monotonic() - began
-    if not given.only:
-        table.keep(found, "short" if given.short else "full", seconds, run.not_run)
+    if given.add or not given.only:
+        table.keep(found, "short" if given.short else "full", seconds, run.not_run, given.to, is_added=given.add)
     for missing in run.not_run:
         print(f"not run: {missing}")
     is_kept = all(row.is_kept for row in found)

@@ -8,7 +8,6 @@ import pytest
 
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
-from streams.delivery.lane import UNKNOWN
 from tests.integration.delivery_rig import Delivery, Receiver, all_in
 
 COUNT = 900
@@ -31,7 +30,7 @@ async def desk(service):
 
 
 async def check(desk, receiver, requests):
-    """Every request arrived; each arrival but the last of its postback is a try whose result nobody knows; the record is without gaps."""
+    """Every request arrived; each arrival but the last of its postback is a try without an answer; the record is without gaps."""
     ours = {request["postback_id"] for request in requests}
     tries = defaultdict(list)
     for row in await desk.rows():
@@ -44,7 +43,8 @@ async def check(desk, receiver, requests):
     for postback_id, found in tries.items():
         assert [row["attempt"] for row in found] == list(range(1, len(found) + 1)), "each try once, in order"
         assert found[-1]["state"] == "delivered"
-        unknown = sum(row["error_message"] == UNKNOWN for row in found)
+        # No answer: the sender was stopped, or the machine so busy that the answer was not in time. Either may have arrived.
+        unknown = sum(row["status_code"] is None for row in found)
         assert arrived[postback_id] <= 1 + unknown, "an arrival that the record does not show"
     return sum(arrived.values()) - len(requests)
 

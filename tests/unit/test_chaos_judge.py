@@ -119,3 +119,14 @@ def test_a_row_of_the_table_is_kept_or_not(tmp_path, wrong, is_kept):
     table.keep([row], "short", 3, [], tmp_path / "chaos.json")
     assert json.loads((tmp_path / "chaos.json").read_text())["is_kept"] is is_kept
     assert len(table.cells(row)) == len(table.HEAD)
+
+
+def test_rows_of_a_run_of_some_faults_take_their_place(tmp_path):
+    path = tmp_path / "chaos.json"
+    row = Row("promise", "a", 1, 10, 0, 0, 0, 1.0, 2.0)
+    table.keep([row, row._replace(fault="b", lost=1)], "full", 30, ["disk full: spool: the time was over", "c: the time was over"], path)
+    assert not json.loads(path.read_text())["is_kept"]
+    table.keep([row._replace(fault="b", tries=2), row._replace(fault="disk full: spool")], "full", 5, [], path, is_added=True)
+    found = json.loads(path.read_text())
+    assert [(row["fault"], row["tries"], row["lost"]) for row in found["rows"]] == [("a", 1, 0), ("b", 2, 0), ("disk full: spool", 1, 0)]
+    assert (found["is_kept"], found["seconds"], found["not_run"]) == (True, 35, ["c: the time was over"])
