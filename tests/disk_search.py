@@ -10,13 +10,15 @@ from pathlib import Path
 import cramjam
 from aiokafka.record import MemoryRecords
 
+POSITIONS = (".index", ".timeindex")  # of Kafka: numbers alone, in 10 MiB of zeros for each partition
+
 
 def where(folder: Path, pattern: bytes) -> set[str]:
     """The files with something that the pattern finds, relative to the folder; those that go away meanwhile do not count."""
     found, search = set(), re.compile(pattern, re.IGNORECASE).search
     for path in sorted(folder.rglob("*")):
         try:
-            raw = path.read_bytes() if path.is_file() else b""
+            raw = path.read_bytes() if path.is_file() and path.suffix not in POSITIONS else b""
         except OSError:
             continue
         if any(search(text) for text in _texts(path, raw)):

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-EMAIL = re.compile(r"[A-Za-z0-9._%+-]+(@|%40)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+EMAIL = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]+(@|%40)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 # Values of names that carry secrets or identify a person, in URLs, headers and key=value texts.
 SECRET = re.compile(
     r"(?i)\b(token|password|passwd|secret|authorization|api[_-]?key|signature|phone|click_?id|cid)\b(=|:\s?|\"\s?:\s?\")(bearer\s+)?[^\s&\"',;]+"

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from console.erasure.rows import SHORT_LIFE, TABLES
 from console.erasure.run import erase, look
 from console.rebuild import rebuild
 from deploy.local.kafka import Kafka
@@ -96,6 +97,14 @@ async def stopped(roles, *names):
     await asyncio.gather(*(asyncio.to_thread(roles.stop, name) for name in names))
 
 
+async def rebuilt(settings):
+    """What a rebuild finds; None while a sink is still a member."""
+    try:
+        return await rebuild(settings, "rebuilt", lambda _: None)
+    except BadSettings:
+        return None
+
+
 async def test_a_person_is_erased_and_what_counts_stays(services, tmp_path):
     """Topics, state, rows, dead letters, waiting postbacks: found on disk before, nowhere after, through two kills; the rest is untouched."""
     broker, engine = services
@@ -117,6 +126,8 @@ async def test_a_person_is_erased_and_what_counts_stays(services, tmp_path):
         ask = Asked(engine.url, roles)
         await topics.create_missing(settings)
         await asyncio.to_thread(migrate, engine.url)
+        for table in TABLES:  # else the engine cleans up to 5 min later
+            await ask(f"ALTER TABLE clicktrail.{table.name} MODIFY SETTING {SHORT_LIFE}")
         names = ("ingest", "ledger", "attribution", "delivery", "sink")
         for name in names:
             roles.start(name)
@@ -155,9 +166,8 @@ async def test_a_person_is_erased_and_what_counts_stays(services, tmp_path):
         await asyncio.to_thread(roles.cli, *command, code=99, CLICKTRAIL_FAILPOINT="after_rows")
         assert (await erase(settings, who, "me", "she asked", said.append)).counts
         assert (await look(settings, who, said.append)).counts == {}
-        while left := where(tmp_path, ANN):  # Kafka unlinks what was cut off at its next check
+        while where(tmp_path, ANN):  # noqa: ASYNC110  Kafka unlinks what was cut off at its next check
             await asyncio.sleep(0.5)
-        assert not left
         assert where(tmp_path, b"bobphone")
         assert where(tmp_path, b"joann@example.com")
         assert await ask(FACTS) == before
@@ -172,10 +182,6 @@ async def test_a_person_is_erased_and_what_counts_stays(services, tmp_path):
         )
         assert await conserved()
         await stopped(roles, "ledger", "ingest", "sink")
-        while True:
-            try:
-                compared = await rebuild(settings, "rebuilt", said.append)
-                break
-            except BadSettings as error:  # the session of the sink ends after 10 s
-                assert "still writes" in str(error)
+        while (compared := await rebuilt(settings)) is None:  # the session of the sink ends after 10 s
+            pass
         assert all(table.rows == table.rebuilt and table.missing == 0 for table in compared), compared
