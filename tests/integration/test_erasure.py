@@ -105,6 +105,7 @@ async def rebuilt(settings):
         return None
 
 
+@pytest.mark.timeout(900)  # 50 s of processor time; another half minute is waiting for sessions to end
 async def test_a_person_is_erased_and_what_counts_stays(services, tmp_path):
     """Topics, state, rows, dead letters, waiting postbacks: found on disk before, nowhere after, through two kills; the rest is untouched."""
     broker, engine = services
