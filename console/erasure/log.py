@@ -147,6 +147,16 @@ async def roll(producer: Any, places: Iterable[TopicPartition]) -> None:
     await producer.abort_transaction()
 
 
+async def refuse_tiered(settings: Settings, admin: AIOKafkaAdminClient) -> None:
+    """BadSettings where a topic lies in tiered storage: Kafka does not compact such a topic, so nothing can be taken out of it."""
+    tiered = [each.state.topic.name for each in await look(admin, settings) if each.values.get("remote.storage.enable") == "true"]
+    if tiered:
+        raise BadSettings(
+            f"{tiered[0]} is in tiered storage, which Kafka cannot compact.",
+            "Nothing was changed. Set CLICKTRAIL_RETENTION__LOG_DAYS to how long a person may wait: what is older is deleted.",
+        )
+
+
 async def put_right(settings: Settings, admin: AIOKafkaAdminClient) -> None:
     """Take back what an erasure that was killed left set on topics."""
     left = [each for each in await look(admin, settings) if ROLLING.items() <= each.own.items()]

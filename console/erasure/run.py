@@ -80,6 +80,7 @@ async def erase(settings: Settings, who: Person, author: str, reason: str, repor
     _spool_is_empty(settings)
     admin = await topics.connected(settings)
     try:
+        await log.refuse_tiered(settings, admin)
         await log.put_right(settings, admin)
         await nobody_runs(admin, "sink")
         await nothing_waits(settings, admin)
