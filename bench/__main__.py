@@ -19,6 +19,7 @@ BENCHES = (
     Bench("real", "bench.real:measure", "the same payloads through the product's own rules: ledger and attribution"),
     Bench("latency", "bench.latency:measure", "1,000 payloads/s over HTTP into everything: from the answer to the row in SQL"),
     Bench("console", "bench.console:measure", "every page and filter of the console on 10 million events in ClickHouse"),
+    Bench("fuzz", "bench.fuzz:measure", "mutated payloads through parse, mapping, dedup, templates: no crash, all accounted for"),
     Bench("delivery", "bench.delivery:measure", "2,000 postbacks/s to a fast destination, while one hangs and one answers 500"),
 )
 

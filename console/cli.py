@@ -38,6 +38,7 @@ VERBS = (
     ("import", "importing:import_"),
     ("migrate", "data:migrate"),
     ("rebuild", "rebuild:rebuild"),
+    ("erase", "erase:erase"),
     ("lag", "groups:lag"),
 )
 

@@ -14,15 +14,27 @@ from sinks.schema import Column
 IPS: Final = ("ip", "sender_ip")
 WITHHELD: Final = ("payload", "request", "response", "value")
 """Columns that are left out where they are bytes or texts of strangers; `value` of an event is money and stays (it is no text)."""
-_PHONE_AT_END: Final = re.compile(r"[+]?[0-9][0-9 ()./-]{5,}([0-9]{2})$")
+_PHONE_AT_END: Final = re.compile(r"[+]?[0-9][0-9 ()./-]{5,}([0-9]{2})")
+_OF_PHONES: Final = "0123456789 ()./-"
 
 
 def row(found: dict[str, Any]) -> dict[str, Any]:
     """Return a row of any list as everybody may see it."""
     masked = {name: _masked(name, value) for name, value in found.items()}
     if found.get("reason") == CANT_FIND_REFID and masked.get("message"):
-        masked["message"] = _PHONE_AT_END.sub(r"***\1", masked["message"])
+        masked["message"] = _without_phone(masked["message"])
     return masked
+
+
+def _without_phone(message: str) -> str:
+    """The message without the number at its end. From the end, because a search from each digit of a sender's million would not end today."""
+    begin = len(message.rstrip(_OF_PHONES))
+    for at in (begin - 1, begin) if message[:begin].endswith("+") else (begin,):
+        while at < len(message) and message[at] in _OF_PHONES[10:]:
+            at += 1  # noqa: PLW2901
+        if found := _PHONE_AT_END.fullmatch(message, at):
+            return f"{message[:at]}***{found[1]}"
+    return message
 
 
 def _masked(name: str, value: Any) -> Any:

@@ -30,7 +30,9 @@ MASKS: Final = (
     Mask(f"{_PART}(phone|phone_?number|telephone|tel|mobile|msisdn|fax){_END}", r"(?s)^.*?(.{0,2})$", r"***\1"),
     # `event_name` and `product.name` are no persons: a bare name counts alone, or behind a word for one.
     Mask(rf"^name$|{_PART}((first|last|full|sur|middle|family|given)_?name|{_PERSON}[._\[\] ]*name){_END}", r"(?s)^(.?).*$", r"\1***"),
-    Mask(f"{_PART}(ip|ip_?address|client_?ip|user_?ip|remote_?addr){_END}", r"(?s)[0-9A-Fa-f]{0,8}[.:]?[0-9A-Fa-f]{0,8}$", "***"),
+    Mask(
+        f"{_PART}(ip|ip_?address|client_?ip|user_?ip|remote_?addr){_END}", r"(?s)^[^.:]*$|[0-9A-Fa-f]{0,16}[.:]?[0-9A-Fa-f]{0,16}$", "***"
+    ),
     Mask(
         f"{_PART}(address|street|zip|zip_?code|postal_?code|postcode|birth_?date|date_?of_?birth|birthday|dob|iban|card|card_?number|ssn){_END}",
         r"(?s)^.*$",

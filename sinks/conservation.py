@@ -182,7 +182,7 @@ class Auditor:
         async with asyncio.timeout(READ_S):
             while await self._consumer.position(at) <= last:
                 fetched = await self._consumer.getmany(at, timeout_ms=500, max_records=50_000)
-                found.update(record.offset for record in fetched.get(at, ()))
+                found.update(record.offset for record in fetched.get(at, ()) if record.value is not None)  # else it erases one
         return found
 
     async def _query(self, sql: str) -> list[Any]:

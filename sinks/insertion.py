@@ -47,7 +47,8 @@ class Insertion:
         self._in_doubt_until.clear()
 
     async def write(self, records: Records) -> None:
-        """Return when every record is a row or a dead letter. The records of each partition are in order."""
+        """Return when every record is a row or a dead letter. The records of each partition are in order; tombstones are no records."""
+        records = [record for record in records if record.value is not None]
         if not all(map(self._feed.takes, records)):
             for record in records:
                 if not self._feed.takes(record):

@@ -31,6 +31,7 @@ from streams.runtime import tracing
 from streams.runtime.failpoints import hit
 from streams.runtime.metrics import gauge
 from streams.runtime.outside import Outside
+from streams.runtime.unique import unique
 from streams.stage import Outputs, RecordLike
 
 log = structlog.get_logger(__name__)
@@ -231,7 +232,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
             self._producer = AIOKafkaProducer(**self._kafka, enable_idempotence=True, acks="all", max_request_size=16 << 20)
             await self._producer.start()
         for topic, partition, key, value, headers in out:
-            await self._producer.send_and_wait(topic, value, key, partition=partition, headers=headers)
+            await self._producer.send_and_wait(topic, value, unique(key), partition=partition, headers=headers)
 
     async def _drain(self) -> None:
         """Send what was collected, for a clean stop. Bounded: what does not get through is read again by the next sink."""

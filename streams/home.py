@@ -103,7 +103,7 @@ class Home:
             for entry, is_final in zip(entries, finals, strict=True):
                 if is_final and "z" not in entry:
                     entry.pop("b", None)
-                else:
+                elif entry["id"] in self._frames:  # else it was erased
                     entry["b"] = 1
         now = self._packed(kept) if kept else None
         if now is None:

@@ -69,7 +69,8 @@ class Ledger:
             else:
                 parse = self._parser.parse
                 for record in records:
-                    self._on_event(parse(record), record, state, out)
+                    if record.value is not None:  # else one was erased
+                        self._on_event(parse(record), record, state, out)
         except SettingsBehind as behind:
             raise SettingsMustCome(self._workspace, behind.version) from behind
 

@@ -38,8 +38,8 @@ class Role(NamedTuple):
 
 DAY_MS = 86_400_000
 
-PAYLOADS = Topic("clicktrail.payloads.v1", "payloads as received; keyed by home (account, property, transaction id)")
-VISITS = Topic("clicktrail.visits.v1", "visits, clicks, lander clicks and identify events; keyed by click id")
+PAYLOADS = Topic("clicktrail.payloads.v1", "payloads as received; keyed by home (account, property, transaction id) and a number")
+VISITS = Topic("clicktrail.visits.v1", "visits, clicks, lander clicks and identify events; keyed by click id and a number")
 LOOKUPS = Topic("clicktrail.lookups.v1", "clicks to index and probes to answer; keyed by identifier", retention_ms=7 * DAY_MS)
 MATCHES = Topic("clicktrail.matches.v1", "answers to probes, on the partition of the payload that asked", retention_ms=7 * DAY_MS)
 EVENTS = Topic("clicktrail.events.v1", "one row per verdict; the highest revision of an event is its current one")

@@ -33,6 +33,9 @@ def up(
     console_port: Port = None,
     metrics_port: Port = None,
     seed: Annotated[bool, typer.Option("--seed/--no-seed", envvar="SEED", help="Bring in the demo when the workspace is empty.")] = True,
+    services_only: Annotated[
+        bool, typer.Option("--services-only", help="Kafka and ClickHouse alone, for `topics grow` and `erase`.")
+    ] = False,
     as_json: output.AsJson = False,
 ) -> None:
     """Start everything on this machine: Kafka, ClickHouse, all roles, a demo at the first start. Ctrl-C stops all of it."""
@@ -48,7 +51,7 @@ def up(
 
     ports = Ports(kafka_port, clickhouse_port, ingest_port, console_port, metrics_port)
     try:
-        Up(ports, is_seeding=seed).run()
+        Up(ports, is_seeding=seed and not services_only, has_roles=not services_only).run()
     except (LocalServiceError, ClickHouseError) as error:
         raise Unavailable(str(error)) from error
 

@@ -36,10 +36,11 @@ LOOK_S = 0.1
 class Up:
     """One run of everything. `run` returns when it was asked to end."""
 
-    def __init__(self, ports: Ports, *, is_seeding: bool) -> None:
+    def __init__(self, ports: Ports, *, is_seeding: bool, has_roles: bool = True) -> None:
         self._progress = Progress()
         self._plan: Plan = plan.make(ports)
         self._is_seeding = is_seeding
+        self._role_names = plan.ROLES if has_roles else ()
         self._receiver = DemoReceiver(self._plan) if is_wanted(self._plan, is_seeding=is_seeding) else None
         self._ended = threading.Event()
         self._services: Services | None = None
@@ -100,7 +101,7 @@ class Up:
                 self._progress.warn(f"The demo's destination cannot listen on port {self._receiver.port}: {error.strerror}.")
 
     def _start_roles(self) -> None:
-        for name in plan.ROLES:
+        for name in self._role_names:
             log = self._plan.data_dir / "logs" / f"{name}.log"
             role = Supervised(name, [sys.executable, "-m", "console.cli", "worker", name], log)
             role.start()
@@ -114,7 +115,7 @@ class Up:
             self._look_after()
             if time.monotonic() - began > READY_S:
                 raise Unavailable(f"Not ready after {READY_S:g} s: {', '.join(waiting)}.", f"See {self._shown(self._plan.data_dir)}/logs.")
-        self._progress.done(f"{len(plan.ROLES)} roles, console included", self._plan.settings.ingest_url(), time.monotonic() - began)
+        self._progress.done(f"{len(self._roles)} roles, console included", self._plan.settings.ingest_url(), time.monotonic() - began)
 
     def is_ready(self, role: str) -> bool:
         """Ask a role's health page. An ingest that still spools is ready for senders, not for a newcomer who wants an event's id."""

@@ -66,7 +66,8 @@ class Delivery:
                 self._on[message["type"]](message, record, state, out)
 
     def _request(self, record: RecordLike, state: State, out: Outputs) -> None:
-        assert record.value is not None
+        if record.value is None:  # one was erased
+            return
         request = orjson.loads(record.value)
         postback_id = request["postback_id"]
         if state.get(sent_key(postback_id)) is not None:

@@ -21,6 +21,7 @@ from streams.ingest import metrics
 from streams.ingest.record import Record
 from streams.partition import partition_of
 from streams.runtime import logs
+from streams.runtime.unique import unique
 from streams.topology import PAYLOADS, VISITS
 
 BATCH_BYTES = 512 << 10
@@ -123,6 +124,7 @@ class Producer:
         shipments: list[Shipment] = []
         for (topic, key, value, timestamp_ms, headers), item in pairs:
             at = (topic, partition_of(key, count))
+            key = unique(key)  # noqa: PLW2901  routed by what it is keyed by
             shipment = open_.get(at)
             if shipment is None or shipment.batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
                 shipment = open_[at] = Shipment(create(), *at)

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.runtime.store import Store
+from streams.runtime.store import ERASURE, Store
 
 CHUNK = 20_000  # records per write batch: 424,000 records/s come out of getmany, 0.4 us a key go into RocksDB
 
@@ -38,12 +38,15 @@ async def restore(kafka: Mapping[str, Any], topic: str, partition: int, store: S
 
 async def _replay(consumer: Any, at: TopicPartition, store: Store, position: int, end: int, progress: Progress) -> int:
     consumer.seek(at, position)
-    count = 0
+    count, has_erased = 0, False
     while position < end:
         records = (await consumer.getmany(at, timeout_ms=200, max_records=CHUNK)).get(at, ())
         position = await consumer.position(at)  # moves over transaction markers, too
         if records:
             store.write([(record.key, record.value) for record in records], position)
             count += len(records)
+            has_erased = has_erased or any(record.key == ERASURE for record in records)
         progress(position, end)
+    if has_erased:
+        store.compact()  # what was overwritten leaves the disk, too
     return count

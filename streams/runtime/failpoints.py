@@ -10,6 +10,7 @@ POINTS = (
     "after_insert", "after_readback", "before_offset_commit",  # the sink
     "after_spool", "after_drain",  # ingest
     "after_move",  # growth
+    "after_replace", "after_rows",  # erasure
     "attempt_begun", "postback_sent", "attempt_recorded",  # delivery
 )  # fmt: skip
 

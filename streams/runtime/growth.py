@@ -26,6 +26,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 
 from streams import topology
+from streams.redaction import ERASED
 from streams.rehoming import RULES, Rule
 from streams.runtime import failpoints, topics
 from streams.runtime.errors import BadSettings
@@ -46,14 +47,14 @@ async def grow(settings: Settings, count: int, report: Report = lambda _: None) 
     try:
         states = [state for state in await topics.states(admin, settings) if state.topic.partitions is None and state.partitions]
         _refuse(states, count)
-        await _nobody_runs(admin)
-        await _nothing_waits(settings, admin)
+        await nobody_runs(admin)
+        await nothing_waits(settings, admin)
         changelogs = [state.topic.name for state in states if state.topic.name in RULES]
         await _add(admin, [s for s in states if s.topic.name in changelogs], count)
         moved = 0
         for name in changelogs:
             moved += await _move_all(settings, name, RULES[name], count, report)
-        await _nothing_waits(settings, admin)
+        await nothing_waits(settings, admin)
         await _add(admin, [s for s in states if s.topic.name not in changelogs], count)
         return moved
     finally:
@@ -76,10 +77,10 @@ async def members_of(admin: AIOKafkaAdminClient, roles: list[str]) -> dict[str, 
     return {group[1].removeprefix("clicktrail."): len(group[5]) for response in described for group in response.groups if group[5]}
 
 
-async def _nobody_runs(admin: AIOKafkaAdminClient) -> None:
-    """Wait until the groups of the roles with state have no members."""
+async def nobody_runs(admin: AIOKafkaAdminClient, *more: str) -> None:
+    """Wait until the groups of the roles with state, and of `more`, have no members."""
     deadline = time.monotonic() + LEAVE_S
-    roles, members = [role.name for role in STATEFUL], {"?": 0}
+    roles, members = [*(role.name for role in STATEFUL), *more], {"?": 0}
     while True:
         with contextlib.suppress(GroupCoordinatorNotAvailableError):  # a cluster without any group makes their topic when asked first
             members = await members_of(admin, roles)
@@ -90,7 +91,7 @@ async def _nobody_runs(admin: AIOKafkaAdminClient) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _nothing_waits(settings: Settings, admin: AIOKafkaAdminClient) -> None:
+async def nothing_waits(settings: Settings, admin: AIOKafkaAdminClient) -> None:
     """BadSettings when an input has a record that its role has not finished. Markers of transactions are no records: so it reads."""
     for role in STATEFUL:
         offsets = await admin.list_consumer_group_offsets(f"clicktrail.{role.name}")
@@ -117,8 +118,9 @@ async def _first_record(consumer: Any, at: TopicPartition, position: int, end: i
     consumer.assign([at])
     consumer.seek(at, position)
     while await consumer.position(at) < end:
-        if records := (await consumer.getmany(at, timeout_ms=200)).get(at):
-            return records[0]
+        for record in (await consumer.getmany(at, timeout_ms=200)).get(at, ()):
+            if record.value is not None and ERASED not in dict(record.headers):  # what an erasure leaves, no stage has to judge
+                return record
     return None
 
 
@@ -177,6 +179,8 @@ def _misplaced(held: Mapping[bytes, bytes], number: int, rule: Rule, count: int)
     """(key, partition where it belongs, value as it must be there) of each key that is not as it must be."""
     found = []
     for key, value in held.items():
+        if key.startswith(b"\x00"):  # of the partition, not of a stage
+            continue
         to, now = rule(key, value, number, count)
         if to != number or now != value:
             found.append((key, to, now))

@@ -21,6 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.runtime import failpoints
 from streams.runtime.membership import Member, commit_as, until_stable
+from streams.runtime.unique import LOGS, unique
 from streams.stage import NO_HEADERS, Outputs
 
 BATCH_BYTES = 512 << 10
@@ -84,6 +85,8 @@ class Outbox:
         now_ms = time.time_ns() // 1_000_000
         batch = self._batches.pop((topic, partition), None) or self._producer.create_batch()
         append, count = batch._builder.append, batch.record_count()  # noqa: SLF001  the compiled part of aiokafka's BatchBuilder
+        if topic in LOGS:
+            records = ((unique(key), value, headers) for key, value, headers in records)
         for key, value, headers in records:
             if append(count, now_ms, key, value, headers) is None:  # the batch is full
                 batch._relative_offset = count  # noqa: SLF001

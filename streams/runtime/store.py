@@ -20,6 +20,9 @@ from rocksdict import AccessType, BlockBasedIndexType, BlockBasedOptions, Cache,
 
 POSITION = b"\x00changelog"  # its value: "<changelog offset to read next>", no key of a stage starts with NUL
 
+ERASURE = b"\x00erasure"
+"""Stands in a changelog behind the changes that forget a person: a store that gets there forgets what they overwrote (changelog.py)."""
+
 Change = tuple[bytes, bytes | None]
 
 _cache: Cache | None = None
