@@ -144,7 +144,7 @@ async def test_details_identify_the_conversion_and_say_why_without_giving_anybod
     """R10, R13, R17, R18: name, e-mail and other metadata; why it failed; parameters with their values."""
     details = dict(rig.query("SELECT event_id, details FROM integration_events"))
     said = {"name": "A***", "email": "a***@x.example", "phone": "***43", "plan": "gold", "event_name": "Lead"}
-    assert details["e1-0-1"] == {"Reason": "recorded", "Source": "net", "Conversion": "Purchase", "Value": "12.5 USD", "Click id": "clk1",
+    assert details["e1-0-1"] == {"Reason": "recorded", "Source": "net", "Conversion": "Purchase", "Value": "12.50 USD", "Click id": "clk1",
                                  "Transaction id": "TX1"} | said  # fmt: skip
     assert next(iter(details["e1-0-1"])) == "Reason"
     failed = details["e1-0-5"]
