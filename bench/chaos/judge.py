@@ -104,3 +104,11 @@ def last_told(requests: Iterable[Mapping[str, Any]]) -> list[str]:
     """What each destination was told last of each conversion, as texts that can be counted."""
     told = {place_of(request): request for request in sorted(requests, key=lambda request: int(request["revision"]))}
     return [f"{place}: {request['value']} for {request['click_id']}" for place, request in told.items()]
+
+
+def is_settled(request: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether it is no chance that this was requested. A conversion that turns out to be none (by a window, an edit or a fraud rule that an answer
+    comes late for) may have been reported meanwhile, and is not taken back: rule 12, and tests/model says the same.
+    """
+    row = rows.get(request["event_id"])
+    return row is not None and (row["status"] == "ok" or not row["source_id"].startswith(("brief", "edit", "refer")))

@@ -256,13 +256,12 @@ class Round:
         records = await self._stack.records(POSTBACKS.name, self._begin[POSTBACKS.name])
         found = [orjson.loads(record.value or b"") for record in records if not dict(record.headers).get("chaos")]
         self._requests = {request["postback_id"] for request in found}
-        wanted = self._memory.postbacks()
-        conversions = judge.counted(*([judge.place_of(one) for one in these if one["kind"] == "conversion"] for these in (wanted, found)))
-        return (
-            conversions
-            + judge.counted(judge.last_told(wanted), judge.last_told(found))
-            + judge.counted(self._requests, [one["postback_id"] for one in found])
-        )._replace(wanted=0)
+        rows = self._memory.events()
+        wanted, counts = self._memory.postbacks(), [request for request in found if judge.is_settled(request, rows)]
+        must = [request for request in wanted if judge.is_settled(request, rows)]
+        conversions = judge.counted(*([judge.place_of(one) for one in these if one["kind"] == "conversion"] for these in (must, counts)))
+        told = judge.counted(judge.last_told(must), judge.last_told(counts))
+        return (conversions + told + judge.counted(self._requests, [one["postback_id"] for one in found]))._replace(wanted=0)
 
     async def _arrivals(self) -> Verdict:
         """Every request has ended; what was delivered arrived, and twice only if the record has a try with an unknown result."""

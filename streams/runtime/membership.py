@@ -13,6 +13,7 @@ types and its own connections and retries.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 TEXT = CompactString("utf-8")
 UNSTABLE_OFFSET_COMMIT = 88  # not among aiokafka's errors
 POLL_S = 0.05
+TELL_S = 20  # twice the transactions' timeout: by then each should be decided
+HANGING = "kafka-transactions.sh find-hanging --broker-id …, then abort: see `What is guaranteed` in README.md"
 NO_TAGS: dict[int, bytes] = {}
 
 
@@ -169,6 +172,7 @@ def commit_as(producer: AIOKafkaProducer, member: Member) -> None:
 async def until_stable(producer: AIOKafkaProducer, group: str, inputs: Iterable[TopicPartition]) -> None:
     """Return when no undecided transaction holds offsets of these partitions: what is committed then stays until we commit."""
     request = _Offsets(group, inputs)
+    tells_at = time.monotonic() + TELL_S
     sender: Any = producer._sender  # noqa: SLF001
     while True:
         try:
@@ -179,11 +183,24 @@ async def until_stable(producer: AIOKafkaProducer, group: str, inputs: Iterable[
                 return
             if code != UNSTABLE_OFFSET_COMMIT:
                 raise for_code(code)
+            if time.monotonic() > tells_at:
+                tells_at = time.monotonic() + TELL_S
+                log.warning(
+                    "an undecided transaction holds offsets; if it stays so, it hangs",
+                    group=group,
+                    partitions=_unstable(response),
+                    remedy=HANGING,
+                )
         except KafkaError as error:
             if not error.retriable:
                 raise
             sender._coordinator_dead(CoordinationType.GROUP)  # noqa: SLF001
         await asyncio.sleep(POLL_S)
+
+
+def _unstable(response: Any) -> list[str]:
+    """Which partitions an undecided transaction holds."""
+    return [f"{topic}-{found[0]}" for topic, partitions, _ in response.topics for found in partitions if found[4] == UNSTABLE_OFFSET_COMMIT]
 
 
 def _worst(response: Any) -> int:

@@ -1,8 +1,8 @@
 """A worker that is no member of its group although Kafka answers: it will not come back by itself, and nothing else would notice.
 
-Seen once in a dozen restarts of the broker on a busy machine: a ledger that started while the broker did stood outside its group for minutes,
-alive, without an error and without partitions (aiokafka #1154 is of this kind). The watchdog of tasks has nothing to look at then, for
-there are none. So this is watched, too: after LIMIT_S the process ends, and its successor joins. Time during which Kafka does not
+Seen twice in some fifteen restarts of the broker on a busy machine: a role stood outside its group for minutes, alive, without an error and
+without partitions (once it waited for a transaction that hung, see `membership.until_stable`; aiokafka #1154 is another of the kind). The watchdog
+of tasks has nothing to look at then, for there are none. So this is watched, too: after LIMIT_S the process ends, says so, and its successor tries. Time during which Kafka does not
 answer does not count; a member without partitions (more workers than partitions) is a member.
 """
 

@@ -83,8 +83,8 @@ class StageWorker:
             follow=self._follow(),
         )
         self._runner = await health.serve(self._settings, self._role.name, self._checks())
+        self._watch = asyncio.create_task(self._watchdog(), name="watchdog")  # before the group: a start that hangs is seen, too
         await self._app.start()
-        self._watch = asyncio.create_task(self._watchdog(), name="watchdog")
 
     async def stop(self) -> None:
         """In order: no new work, transactions end, then the rest."""

@@ -101,6 +101,19 @@ def test_ids_are_counted_both_ways():
     assert verdict[1:4] == (1, 1, 1)
 
 
+def test_a_missing_request_and_one_too_many_are_seen(lived):
+    """Of conversions that are none in the end, only those count that no late answer can have made one for a while."""
+    rows, requests = lived[0].events(), lived[0].postbacks()
+    settled = [request for request in requests if judge.is_settled(request, rows)]
+    places = [judge.place_of(request) for request in settled if request["kind"] == "conversion"]
+    assert len(places) > 50
+    assert judge.counted(places, places[1:])[1:4] == (1, 0, 0)
+    assert judge.counted(places, [*places, places[0]])[1:4] == (0, 1, 0)
+    changed = [{**request, "value": "99"} if request is settled[0] else request for request in settled]
+    told = judge.counted(judge.last_told(settled), judge.last_told(changed))
+    assert told.is_clean == (judge.last_told(settled) == judge.last_told(changed))
+
+
 def test_names_are_mapped_in_the_versions_that_map_them(lived):
     flips = [(3, True), (9, False)]
     assert [world.is_mapped(flips, version) for version in (2, 3, 8, 9, 10)] == [False, True, True, False, False]
