@@ -22,7 +22,7 @@ from schemas import reasons
 from sinks.connection import client_args
 from sinks.migrations import home, variables
 from sinks.schema import Table
-from sinks.tables import DEAD_LETTERS, EVENT_REVISIONS, POSTBACK_ATTEMPTS, VISITS
+from sinks.tables import DEAD_LETTERS, DERIVED, EVENT_REVISIONS, POSTBACK_ATTEMPTS, VISITS
 from streams import redaction
 from streams.person import Person
 from streams.runtime.errors import Unavailable
@@ -34,6 +34,7 @@ GONE_S = 900  # the thread that cleans sleeps up to 300 s on a table where nothi
 SHORT_LIFE = "old_parts_lifetime = 0, cleanup_delay_period = 1, max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
 SETTINGS_OF_LIFE = "old_parts_lifetime, cleanup_delay_period, max_cleanup_delay_period, cleanup_delay_period_random_add"
 TABLES = (POSTBACK_ATTEMPTS, DEAD_LETTERS, EVENT_REVISIONS, VISITS)  # what is found through others goes before these
+EVERY = (*TABLES, *(table for _, table in DERIVED))
 IDS = {EVENT_REVISIONS.name: "event_id", POSTBACK_ATTEMPTS.name: "event_id", VISITS.name: "ifNull(click_id, visit_id)"}
 
 FIXED = {
@@ -135,11 +136,19 @@ class Rows:
         value = f"transform(concat(toString(log_partition), '-', toString(log_offset)), [{places}], [{texts}], '')"
         self._alter(table, f"UPDATE `{name}` = {value} WHERE {_at(table, [row.place for row in rows])}")
 
+    def forget_copies(self, found: Closure) -> None:
+        """Delete what was derived from rows of these events: the sink derives it anew from what is left of them (sinks/superseding.py)."""
+        events = sorted(found.events)
+        for _, table in DERIVED:
+            for begin in range(0, len(events), AT_ONCE):
+                listed = ", ".join(map(_quoted, events[begin : begin + AT_ONCE]))
+                self._alter(table, f"DELETE WHERE event_id IN ({listed})")
+
     def purge(self) -> None:
         """Return when no part is left that a mutation or a merge has replaced. Unavailable when that takes too long."""
-        for table in TABLES:
+        for table in EVERY:
             self._alter(table, f"MODIFY SETTING {SHORT_LIFE}")
-        names = ", ".join(f"'{table.name}'" for table in TABLES)
+        names = ", ".join(f"'{table.name}'" for table in EVERY)
         cluster = self._settings.cluster
         parts = f"clusterAllReplicas('{cluster}', system.parts)" if cluster else "system.parts"
         counted = (
@@ -150,7 +159,7 @@ class Rows:
             if time.monotonic() > deadline:
                 raise Unavailable("ClickHouse has not removed the parts that were replaced.", "Run it again: it goes on from here.")
             time.sleep(0.3)
-        for table in TABLES:
+        for table in EVERY:
             self._alter(table, f"RESET SETTING {SETTINGS_OF_LIFE}")
 
     def _alter(self, table: Table, what: str) -> None:

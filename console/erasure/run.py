@@ -128,6 +128,7 @@ async def _erase(
         theirs = todo.rows[table.name]
         await asyncio.to_thread(rows.delete, table, sorted(places))
         await asyncio.to_thread(rows.redact, table, [row for row in theirs if row.place not in places])
+    await asyncio.to_thread(rows.forget_copies, todo.closure)
     failpoints.hit("after_rows")
     await asyncio.to_thread(rows.purge)
     shutil.rmtree(settings.data_dir / "state", ignore_errors=True)  # a cache; elsewhere the changelog's mark says what to forget

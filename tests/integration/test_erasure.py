@@ -8,7 +8,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from console.erasure.rows import SHORT_LIFE, TABLES
+from console.erasure.rows import EVERY, SHORT_LIFE
 from console.erasure.run import erase, look
 from console.rebuild import rebuild
 from deploy.local.kafka import Kafka
@@ -127,7 +127,7 @@ async def test_a_person_is_erased_and_what_counts_stays(services, tmp_path):
         ask = Asked(engine.url, roles)
         await topics.create_missing(settings)
         await asyncio.to_thread(migrate, engine.url)
-        for table in TABLES:  # else the engine cleans up to 5 min later
+        for table in EVERY:  # else the engine cleans up to 5 min later
             await ask(f"ALTER TABLE clicktrail.{table.name} MODIFY SETTING {SHORT_LIFE}")
         names = ("ingest", "ledger", "attribution", "delivery", "sink")
         for name in names:
