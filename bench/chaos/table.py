@@ -47,7 +47,15 @@ def added(kept: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     ran = {row["fault"] for row in rows}
     not_run = [why for why in kept["not_run"] if why.partition(": the")[0].partition(": file")[0] not in ran]
     load = max(kept["load"], more["load"])
-    return kept | {"date": more["date"], "load": load, "seconds": kept["seconds"] + more["seconds"], "not_run": not_run, "rows": rows}
+    runs = kept.get("runs", 1) + 1
+    return kept | {
+        "runs": runs,
+        "date": more["date"],
+        "load": load,
+        "seconds": kept["seconds"] + more["seconds"],
+        "not_run": not_run,
+        "rows": rows,
+    }
 
 
 def is_row_kept(row: dict[str, Any]) -> bool:

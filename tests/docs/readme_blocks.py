@@ -117,7 +117,9 @@ def chaos() -> str:
         return "Nobody has kept a run yet."
     found = json.loads(path.read_text())
     lines = [
-        f"`make chaos`, {found['form']} form, {found['date'][:10]}, {found['seconds'] / 60:.0f} minutes, load {found['load']:.0f} on the machine's cores: "
+        f"`make chaos`, {found['form']} form, {found['date'][:10]}, {found['seconds'] / 60:.0f} minutes"
+        + (f" in {found['runs']} runs, partly side by side" if found.get("runs", 1) > 1 else "")
+        + f", beside a load of up to {found['load']:.0f}: "
         + ("every promise was kept." if found["is_kept"] else "NOT EVERY PROMISE WAS KEPT."),
         "",
         "| promise | fault | tries | payloads | lost | doubled | differing rows | recovery |",
