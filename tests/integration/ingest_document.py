@@ -64,7 +64,7 @@ def exercise(address, examples):
             answer = case.call(base_url=address, **HEADERS)
             assert answer.status_code != 500, (case, answer.text)
             case.validate_response(answer, checks=[status_code_conformance])
-            found.append((case.path, answer.status_code, answer.json() if "json" in answer.headers.get("content-type", "") else {}))
+            found.append((case.path, answer.status_code, answer.json() if "json" in str(answer.headers.get("content-type")) else {}))
 
         send()
     return found

