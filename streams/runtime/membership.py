@@ -26,6 +26,8 @@ from aiokafka.producer.sender import Sender, TxnOffsetCommitHandler
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
+from streams.runtime import hanging
+
 log = structlog.get_logger(__name__)
 
 TEXT = CompactString("utf-8")
@@ -185,17 +187,23 @@ async def until_stable(producer: AIOKafkaProducer, group: str, inputs: Iterable[
                 raise for_code(code)
             if time.monotonic() > tells_at:
                 tells_at = time.monotonic() + TELL_S
-                log.warning(
-                    "an undecided transaction holds offsets; if it stays so, it hangs",
-                    group=group,
-                    partitions=_unstable(response),
-                    remedy=HANGING,
-                )
+                await _end_hanging(producer, node, group, _unstable(response))
         except KafkaError as error:
             if not error.retriable:
                 raise
             sender._coordinator_dead(CoordinationType.GROUP)  # noqa: SLF001
         await asyncio.sleep(POLL_S)
+
+
+async def _end_hanging(producer: AIOKafkaProducer, node: int, group: str, partitions: list[str]) -> None:
+    """By now each transaction should be decided: one that nobody will decide is aborted, and if that is not ours to do, a person is told how."""
+    try:
+        ended = await hanging.end(producer.client, node, hanging.LONGEST_MS)
+    except KafkaError as error:
+        log.warning("an undecided transaction holds offsets", group=group, partitions=partitions, remedy=HANGING, error=repr(error))
+    else:
+        if not ended:
+            log.info("an undecided transaction holds offsets; its coordinator will decide it", group=group, partitions=partitions)
 
 
 def _unstable(response: Any) -> list[str]:
