@@ -55,8 +55,8 @@ async def test_what_hangs_is_ended_and_what_is_slow_is_not(servers, monkeypatch)
     await heir.abort_transaction()
 
     await heir.client.send(node, _Commit(lost._txn_manager, member, offsets))  # offsets of a transaction that was never announced
-    (found,) = await hanging._open(heir.client, node, list(range(50)), 0)
-    assert found.producer_id == lost._txn_manager.producer_id
+    open_ones = await hanging._open(heir.client, node, list(range(50)), 0)
+    assert lost._txn_manager.producer_id in [one.producer_id for one in open_ones]
     await asyncio.wait_for(until_stable(heir, GROUP, [AT]), 60)
     assert await consumer.committed(AT) is None, "aborted: what it would have committed is judged again"
     assert await hanging.end(heir.client, node, 0) == []
