@@ -2,7 +2,7 @@
 
 A record that is about them loses all of its free text, not only the word that was looked for: beside an address stand a name, a street, an IP.
 What stays distinct but named them (an order number that is an address) becomes a pseudonym, the same one everywhere, so counts and joins stand.
-The SQL of the same rules is in `console/erasure/rows.py`; a test compares the two over every table.
+The SQL of the same rules, for rows whose records the log has dropped, is in `console/erasure/rows.py`; no test compares the two yet.
 
 State: a home keeps its claims, so a retry is a duplicate as ever; its open payloads are decided for good, as they cannot be judged again without
 what they said. A postback that still waited is not sent. A home or a click whose *key* names the person is forgotten whole.

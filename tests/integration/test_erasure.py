@@ -29,8 +29,9 @@ sources:
   - {id: net, name: Net, kind: postback, property_id: shop, mapping: {click_id: sub5, transaction_id: txid, value: payout, email: email}}
 destinations: [{id: capi, name: CAPI, url: "http://127.0.0.1:9/?c={click_id}&v={value}"}]
 """
-QUICK = {  # the defaults are 15 s, 5 min and 30 s
-    "log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500", "log.cleaner.threads": "2",
+QUICK = {  # the defaults are 15 s, 5 min, 30 s and 1 min
+    "log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500",
+    "log.segment.delete.delay.ms": "500", "log.cleaner.threads": "2",
 }  # fmt: skip
 ANN = rb"(?<!jo)ann(@|%40)example\.com|annstreet|annphone|203\.0\.113\.77"
 FACTS = "SELECT event_id, status, reason, value, transaction_id, click_id, revision, duplicate_of, match_kind FROM clicktrail.event_revisions ORDER BY ALL"
