@@ -77,10 +77,8 @@ def roll(roles, root):
             roles.click(click(phase, number))  # heals what any version left
     wanted = PHASES * (EACH + EACH // 4)
     until(roles, wanted, PHASES * EACH)
-    assert ask(roles, "SELECT status, count(), max(revision) FROM events GROUP BY status ORDER BY status") == [
-        ["deduplicated", str(PHASES * EACH // 4), "1"],
-        ["ok", str(PHASES * EACH), "2"],
-    ]
+    counts = ask(roles, "SELECT status, count() FROM events GROUP BY status ORDER BY status")
+    assert counts == [["deduplicated", str(PHASES * EACH // 4)], ["ok", str(PHASES * EACH)]]
     checks = orjson.loads(roles.cli("doctor", "--conservation", "--json", code=None))  # delivery and console do not run
     assert [check["state"] for check in checks if check["check"] == "conservation"] == ["ok"]
     for name in [*roles.processes, *(f"new {role}" for role in ROLLED)]:
