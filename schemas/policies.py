@@ -38,6 +38,8 @@ _DOMAIN = re.compile(r"[^@\s/]+\.[^@\s/]+")
 def _web_address(text: str) -> str:
     if not text.lower().startswith(("http://", "https://")) or any(blank in text for blank in " \t\r\n"):
         raise ValueError(f"{text!r} is no web address; it starts with https:// and has no blanks")
+    if "@" in text.partition("://")[2].partition("/")[0].partition("?")[0]:
+        raise ValueError("an address with a user or a password in it is used by nobody; a header is the place for them (Authorization)")
     return text
 
 

@@ -55,8 +55,9 @@ class Postbacks:
         if event["is_test"]:
             return
         passed: dict[str, str] | None = None
+        source = traffic_source_of(self._workspace, finding, event["settings_version"])
         for destination in self._of_version(event["settings_version"]):
-            if _wants(destination, event, finding) and self._may_hear(destination, event, finding):
+            if _wants(destination, event, finding, source) and _may_hear(destination, source):
                 if passed is None:
                     passed = orjson.loads(b"{" + body)["parameters"]
                 earlier = _reported_before(entry, superseded, destination.id)
@@ -86,11 +87,6 @@ class Postbacks:
         click = finding.get("click") or {}
         source = traffic_source_of(self._workspace, finding, event["settings_version"])
         return {"click": click.get("d") or {}, "click_ms": click.get("t"), **told_of(rules, source, passed, destination)}
-
-    def _may_hear(self, destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
-        """Whether the click's traffic source lets this destination know; one that names none lets all."""
-        found = traffic_source_of(self._workspace, finding, event["settings_version"])
-        return found is None or not found.destination_ids or destination.id in found.destination_ids
 
     def _of_version(self, version: int) -> list[Destination]:
         found = self._destinations.get(version)
@@ -200,13 +196,19 @@ def _hashes(platform: Platform, person: dict[str, str | None], external: str | N
     return {kind: value for kind, value in found.items() if value}
 
 
-def _wants(destination: Destination, event: Event, finding: dict[str, Any]) -> bool:
-    """Whether a destination takes conversions of this name, property and traffic source."""
+def _may_hear(destination: Destination, source: TrafficSource | None) -> bool:
+    """Whether the click's traffic source lets this destination know; one that names none lets all."""
+    return source is None or not source.destination_ids or destination.id in source.destination_ids
+
+
+def _wants(destination: Destination, event: Event, finding: dict[str, Any], source: TrafficSource | None) -> bool:
+    """Whether a destination takes conversions of this name, property and traffic source; the source may be the campaign's."""
+    named = finding.get("traffic_source_id") or (source.id if source is not None else None)
     return (
         destination.account_id == event["account_id"]
         and (destination.conversion_names is None or event["conversion_name"] in destination.conversion_names)
         and (not destination.property_ids or event["property_id"] in destination.property_ids)
-        and (not destination.traffic_source_ids or finding.get("traffic_source_id") in destination.traffic_source_ids)
+        and (not destination.traffic_source_ids or named in destination.traffic_source_ids)
     )
 
 

@@ -21,7 +21,7 @@ from yarl import URL
 
 from schemas.destinations import Destination
 from streams.delivery.guard import Allowed, ForbiddenAddressError, socket_factory
-from streams.delivery.message import Answer, HttpRequest
+from streams.delivery.message import USER_AGENT, Answer, HttpRequest
 
 ANSWER_BYTES = 16_384
 MOST_REDIRECTS = 3
@@ -41,6 +41,7 @@ class Client:
                 limit=sending.concurrency, ssl=tls, socket_factory=socket_factory(allowed), happy_eyeballs_delay=None
             ),
             timeout=aiohttp.ClientTimeout(total=sending.timeout_s, sock_connect=min(sending.connect_timeout_s, sending.timeout_s)),
+            headers={"User-Agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,

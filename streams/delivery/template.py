@@ -79,6 +79,10 @@ def _json(value: str) -> str:
     return orjson.dumps(value).decode()[1:-1]
 
 
+def _xml(value: str) -> str:
+    return escape(value, {'"': "&quot;", "'": "&apos;"})
+
+
 def _plain(value: str) -> str:
     return value
 
@@ -88,7 +92,7 @@ def _encoding(kind: str) -> Encode:
         return _json
     if "form-urlencoded" in kind:
         return quote_plus
-    return escape if "xml" in kind else _plain
+    return _xml if "xml" in kind else _plain
 
 
 def _guessed(body: str) -> str:

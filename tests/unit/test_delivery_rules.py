@@ -191,7 +191,7 @@ def test_what_of_the_money_is_told(rule, sent):
     ("body", "kind", "sent"),
     [
         ('{"id": "{var:quote}"}', "application/json", '{"id": "a\\"b<&"}'), ("id={var:quote}", "application/x-www-form-urlencoded", "id=a%22b%3C%26"),
-        ("<id>{var:quote}</id>", "application/xml", '<id>a"b&lt;&amp;</id>'),
+        ("<id>{var:quote}</id>", "application/xml", "<id>a&quot;b&lt;&amp;</id>"),
     ],
 )  # fmt: skip
 def test_a_body_is_encoded_as_it_is(body, kind, sent):

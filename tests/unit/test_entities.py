@@ -76,6 +76,7 @@ def test_secrets_are_masked_but_stored():
         ("properties: [{id: p, name: P, colour: red}]", "properties.0.colour: there is no such field; there are account_id, attribution, id, name"),
         ("properties: [{id: p, name: P, attribution: {window_days: '30'}}]", "properties.0.attribution.window_days: Input should be a valid number"),
         ("offers: [{id: o, name: O, url: 'javascript:x'}]", "offers.0.url: 'javascript:x' is no web address"),
+        ("offers: [{id: o, name: O, url: 'https://me:pw@x.example/'}]", "offers.0.url: an address with a user or a password in it"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, timezone: Mars}]", "sources.0.timezone: 'Mars' is no time zone"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, default_currency: usd}]", "sources.0.default_currency: 'usd' is no currency"),
         ("sources: [{id: s, name: S, kind: feed, property_id: p, allow_ips: [10.0.0.300]}]", "sources.0.allow_ips.0: '10.0.0.300' does not appear"),

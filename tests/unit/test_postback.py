@@ -31,6 +31,7 @@ def postbacks(*destinations):
         workspace.apply(
             3, "destination", destination["id"], {"name": "D", "account_id": "acme", "url": "https://example.com/", **destination}
         )
+    workspace.apply(4, "campaign", "c-ads", {"id": "c-ads", "name": "C", "property_id": "p1", "traffic_source_id": "ads"})
     workspace.apply(9, "property", "p1", {"id": "p1", "name": "P"})
     return Postbacks(workspace)
 
@@ -144,3 +145,10 @@ def test_what_was_told_survives_json():
 
 def test_a_destination_hears_of_its_own_account_only():
     assert requests(postbacks({"id": "d1"}), {"account_id": "rival", "property_id": "p9"}) == []
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(["ads"], 1), (["mail"], 0)])
+def test_a_click_that_only_names_its_campaign_has_the_campaigns_traffic_source(wanted, count):
+    """A destination for one traffic source heard nothing of its campaigns' clicks, and no row said so."""
+    found = {"campaign_id": "c-ads", "traffic_source_id": None}
+    assert len(requests(postbacks({"id": "d1", "traffic_source_ids": wanted}), found=found)) == count
