@@ -62,7 +62,7 @@ class Postbacks:
                     passed = orjson.loads(b"{" + body)["parameters"]
                 earlier = _reported_before(entry, superseded, destination.id)
                 request = _request(event, finding, entry["r"], destination, earlier)
-                request |= self._known_of(event, finding, destination, passed)
+                request |= self._known_of(event, finding, destination, source, passed)
                 entry["p"][destination.id] = request["postback_id"]
                 send(event, request, out)
 
@@ -81,11 +81,12 @@ class Postbacks:
         if parent is entry:
             parent.pop("p", None)
 
-    def _known_of(self, event: Event, finding: dict[str, Any], destination: Destination, passed: dict[str, str]) -> dict[str, Any]:
+    def _known_of(
+        self, event: Event, finding: dict[str, Any], destination: Destination, source: TrafficSource | None, passed: dict[str, str]
+    ) -> dict[str, Any]:
         """What else a template or a platform may want: the click's details, the parameters, hashes of the person."""
         rules = self._workspace.source(event["source_id"], event["settings_version"])
         click = finding.get("click") or {}
-        source = traffic_source_of(self._workspace, finding, event["settings_version"])
         return {"click": click.get("d") or {}, "click_ms": click.get("t"), **told_of(rules, source, passed, destination)}
 
     def _of_version(self, version: int) -> list[Destination]:
